@@ -1,0 +1,5 @@
+from .base import HierarchicalPrior as HierarchicalPrior
+from .base import Prior as Prior
+from .base import Sum as Sum
+from .base import Term as Term
+from .base import Zero as Zero

@@ -1,0 +1,32 @@
+from .problem import Problem as Problem
+from .losses import LeastSquares as LeastSquares
+from .losses import NoiseBall as NoiseBall
+from .robust import L21 as L21
+from .robust import Huber as Huber
+from .logistic import Logistic as Logistic
+from .loop import solve as solve
+from .paths import path as path
+from .paths import Path as Path
+from .solution import Solution as Solution
+from .solution import Status as Status
+from .solvers import ProximalGradient as ProximalGradient
+from .solvers import ADMM as ADMM
+from .solvers import PrimalDual as PrimalDual
+from .solvers import AlternatingMinimization as AlternatingMinimization
+from .solvers import VariationalEM as VariationalEM
+from .io import load as load
+from .io import save as save
+from .mapping import Field as Field
+from .scan import RadarScan as RadarScan
+from .operators.grid import Grid as Grid
+from . import applications as applications
+from . import data as data
+from . import metrics as metrics
+from . import operators as operators
+from . import plot as plot
+from . import priors as priors
+from . import solvers as solvers
+from . import stopping as stopping
+from . import testing as testing
+
+__version__: str

@@ -1,0 +1,3 @@
+from . import merit as merit
+from . import radar as radar
+from . import radar_simulation as radar_simulation

@@ -1,0 +1,275 @@
+"""Near-field radar: from a scan to an image and the numbers that describe it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsesolve import checks, metrics
+from sparsesolve.applications.merit import TUMOURS, read_merit
+from sparsesolve.applications.radar_grid import scene_grid
+from sparsesolve.applications.radar_simulation import (
+    Simulation,
+    reference_array,
+    reference_grid,
+    simulate_scan,
+)
+from sparsesolve.backends import Array, real_dtype
+from sparsesolve.losses import LeastSquares
+from sparsesolve.operators.grid import Grid
+from sparsesolve.operators.near_field import NearFieldMIMO
+from sparsesolve.paths import path
+from sparsesolve.priors import L1, Magnitude, Prior
+from sparsesolve.problem import Problem
+from sparsesolve.scan import RadarScan
+from sparsesolve.solution import Solution, Status
+from sparsesolve.loop import solve
+from sparsesolve.solvers.base import Solver
+
+__all__ = [
+    "TUMOURS",
+    "Simulation",
+    "back_projection",
+    "describe_image",
+    "imaging_problem",
+    "read_merit",
+    "reconstruct",
+    "reference_array",
+    "reference_grid",
+    "scene_grid",
+    "simulate_scan",
+    "subtract",
+]
+
+LAM_SHARE = 0.5
+"""Share of lam_max that is taken where the noise says nothing: at measured scans the
+model's own error, multiple reflections and an unknown medium, outweighs the receiver's
+noise many times, so that fitting down to the noise would fit clutter."""
+
+_RULES = "share", "discrepancy", "held_out"
+
+
+def subtract(scan: RadarScan, reference: RadarScan) -> RadarScan:
+    """Return the scan minus a reference: an empty scene, or the object rotated.
+
+    What both hold, coupling between antennas and a rotationally symmetric skin,
+    disappears. A rotated object leaves a negative copy of its targets, turned by the
+    same angle, in the difference.
+
+    Parameters
+    ----------
+    scan, reference : RadarScan
+        Measured by the same antennas at the same frequencies.
+
+    Returns
+    -------
+    RadarScan
+        Entries valid in both; the two noises, if known, added in quadrature.
+
+    Raises
+    ------
+    ValueError
+        The two were not measured alike; the sentence names what differs.
+    """
+    for name in ("freq", "tx", "rx", "channels", "speed"):
+        if not _same(getattr(scan, name), getattr(reference, name)):
+            raise ValueError(
+                f"{name} of the scan and of the reference differ; wanted the same "
+                "antennas, frequencies and speed in both"
+            )
+    scan, reference = scan.in_convention().read(), reference.in_convention().read()
+    masks = [m for m in (scan.mask, reference.mask) if m is not None]
+    both_known = scan.noise is not None and reference.noise is not None
+    return replace(
+        scan,
+        data=scan.data - reference.data,
+        mask=np.logical_and.reduce(masks) if masks else None,
+        noise=float(np.hypot(scan.noise, reference.noise)) if both_known else None,
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.shape(one) == np.shape(other) and bool(np.allclose(one, other, atol=1e-9))
+
+
+def back_projection(scan: RadarScan, grid: Grid) -> Array:
+    """Return Σ e^{jk(R_t + R_r)} y over all data: complex, of shape ``grid.shape``.
+
+    The delay-and-sum image. It needs no choice and hides nothing, sidelobes included.
+    """
+    scan = scan.read()
+    A = NearFieldMIMO.from_scan(scan, grid, spreading=False)
+    return A.H(_data(scan))
+
+
+def imaging_problem(
+    scan: RadarScan, grid: Grid, prior: str | Prior = "l1", *, spreading: bool = True
+) -> Problem:
+    """Return the problem whose solution is the image of a scan.
+
+    Parameters
+    ----------
+    scan : RadarScan
+    grid : Grid
+    prior : "l1" or Prior
+        ``"l1"`` is the sum of magnitudes, which leaves each voxel its own phase.
+    spreading : bool
+        Whether the model has the waves' 1/(4π R_t R_r). False where amplitudes tell
+        little of distances, in lossy media and next to the antennas: voxels there
+        would otherwise draw all energy.
+    """
+    scan = scan.read()
+    A = NearFieldMIMO.from_scan(scan, grid, spreading=spreading)
+    weights = None
+    if scan.mask is not None:
+        weights = scan.mask.astype(real_dtype(scan.data.dtype))
+    return Problem(LeastSquares(A, _data(scan), weights), _prior(prior))
+
+
+def reconstruct(
+    scan: RadarScan,
+    grid: Grid,
+    prior: str | Prior = "l1",
+    *,
+    lam: float | str | None = None,
+    spreading: bool = True,
+    solver: Solver | None = None,
+    max_iter: int = 300,
+    tol: float | None = 1e-3,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
+    progress: bool | None = None,
+) -> Solution:
+    """Image a scan: ½‖Ax - y‖² + lam Σ|x|, or another prior.
+
+    Parameters
+    ----------
+    scan, grid, prior, spreading
+        See `imaging_problem`.
+    lam : float, "share", "discrepancy" or "held_out", optional
+        A weight, or the rule that chooses it: half of lam_max; the largest weight
+        whose misfit is within the scan's noise; the one that best predicts receivers
+        (or channels) left out. By default the discrepancy where ``scan.noise`` is
+        known, otherwise the share.
+    solver : Solver, optional
+        By default the one `sparsesolve.solve` picks.
+    max_iter, tol, seed, progress
+        See `sparsesolve.solve`. A relative change of 1e-3 moves no peak by a voxel;
+        more iterations sharpen the amplitudes only.
+    checkpoint, resume
+        See `sparsesolve.solve`; while a path of weights is tried nothing is kept.
+
+    Returns
+    -------
+    Solution
+        ``choices`` says how lam was chosen and on which grid x lies.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Interrupted while a rule was choosing lam.
+    """
+    problem = imaging_problem(scan, grid, prior, spreading=spreading)
+    rule = lam
+    if lam is None:
+        rule = "share" if scan.noise is None else "discrepancy"
+    x0 = None
+    if isinstance(rule, str):
+        weight, why, x0 = _chosen(problem, rule, scan.noise, max_iter, tol, seed)
+    else:
+        weight = checks.positive("lam", rule)
+        why = f"{weight:.4g}, given"
+    solution = solve(
+        problem.with_lam(weight),
+        solver,
+        x0=x0,
+        max_iter=max_iter,
+        tol=tol,
+        seed=seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=progress,
+    )
+    noted = {"lam": why, "grid": repr(grid), "speed": f"{scan.speed:.6g} m/s"}
+    return replace(solution, choices={**solution.choices, **noted})
+
+
+def describe_image(
+    x: Array, grid: Grid, *, target: Any = None, radius: float = 0.015
+) -> dict[str, float]:
+    """Return the numbers of an image: peak, side energy, entropy, contrast.
+
+    Parameters
+    ----------
+    x : array of shape ``grid.shape``
+    grid : Grid
+    target : three floats, m, optional
+        Where the truth is; adds the peak's distance from it.
+    radius : float, m
+        Energy farther than this from the target (from the peak, where no target is
+        given) counts as side energy.
+    """
+    peak = metrics.peak_position(x, grid)
+    row = {f"peak_{axis}_mm": 1e3 * float(v) for axis, v in zip("xyz", peak, strict=True)}
+    if target is not None:
+        row["error_mm"] = 1e3 * float(np.linalg.norm(peak - np.asarray(target)))
+    row["side_energy_db"] = metrics.side_energy(x, grid, center=target, radius=radius)
+    row["entropy"] = metrics.entropy(x)
+    row["contrast"] = metrics.contrast(x)
+    row["voxels_used"] = int(np.count_nonzero(x))
+    return row
+
+
+def _data(scan: RadarScan) -> Array:
+    """Return the data with zeros where they are not to be used."""
+    return scan.data if scan.mask is None else np.where(scan.mask, scan.data, 0)
+
+
+def _prior(prior: str | Prior) -> Prior:
+    if isinstance(prior, Prior):
+        return prior
+    if prior != "l1":
+        raise ValueError(f"prior is {prior!r}; wanted 'l1' or a Prior such as L1(1.0)")
+    return Magnitude(L1(1.0))
+
+
+def _chosen(
+    problem: Problem,
+    rule: str,
+    noise: float | None,
+    max_iter: int,
+    tol: float | None,
+    seed: int,
+) -> tuple[float, str, Array]:
+    """Return lam, why, and where to start from."""
+    if rule == "share":
+        lam_max = problem.lam_max()
+        why = f"{LAM_SHARE * lam_max:.4g}, {LAM_SHARE:g} of lam_max {lam_max:.4g}"
+        return LAM_SHARE * lam_max, why, None
+    if rule not in _RULES:
+        raise ValueError(f"lam is {rule!r}; wanted a number > 0 or one of {_RULES}")
+    if rule == "discrepancy" and noise is None:
+        raise ValueError(
+            "lam='discrepancy' needs a scan with a known noise; wanted lam='share', "
+            "'held_out', a number, or scan.noise"
+        )
+    found = path(
+        problem,
+        choose=rule,
+        noise=noise,
+        axis=-1,
+        n_lams=15,
+        max_iter=max_iter,
+        tol=tol,
+        seed=seed,
+    )
+    if any(s.status is Status.INTERRUPTED for s in found.solutions):
+        raise KeyboardInterrupt
+    assert found.best is not None and found.lam is not None
+    return found.lam, found.best.choices["lam"], found.best.x

@@ -1,0 +1,130 @@
+"""Atomic HDF5 files: whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import h5py
+
+StrPath = str | PathLike[str]
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "it would exceed the largest allowed file",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "there is no permission to write in its folder",
+    errno.EPERM: "there is no permission to write in its folder",
+    errno.ENOENT: "its folder does not exist; create it first",
+    errno.ENOTDIR: "its folder is not a folder",
+    errno.EISDIR: "it is a folder",
+}
+
+
+class _Shield(io.FileIO):
+    """A new file that keeps a failed write from HDF5 and remembers it.
+
+    HDF5 crashes the process (segmentation fault at the next close) when a write fails
+    under its metadata cache, so the first failure is kept in `error`, later writes are
+    dropped, and `atomic_h5` raises it once HDF5 has let go of the file. The same holds
+    for a Ctrl-C that Python delivers inside the callback.
+    """
+
+    error: BaseException | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        if self.error is None:
+            try:
+                done = 0
+                while done < len(view):
+                    done += os.write(self.fileno(), view[done:])
+            except BaseException as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return super().truncate(size)
+            except BaseException as error:
+                self.error = error
+        return size or 0
+
+
+@contextlib.contextmanager
+def atomic_h5(path: StrPath) -> Iterator[h5py.File]:
+    """Write an HDF5 file that appears whole or not at all.
+
+    The file is written under a hidden name in the same folder, brought to the disk
+    (fsync) and renamed over `path`. Whatever goes wrong in between, Ctrl-C included,
+    the hidden file is removed and an older `path` is untouched. Only ``kill -9`` or a
+    power cut can leave the hidden file (``.NAME.*.part``) behind.
+
+    Parameters
+    ----------
+    path : path
+        Where the file shall be; a symbolic link is followed.
+
+    Raises
+    ------
+    OSError
+        The folder is missing or read-only, the disk is full: one sentence.
+    """
+    import h5py
+
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {target}: it is a folder")
+    part = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        with _worded(target):
+            shield = _Shield(part, "x+b")
+        with shield:
+            try:
+                with h5py.File(shield, "w") as file:
+                    yield file
+            except Exception:
+                # What HDF5 says after a failed write is its consequence.
+                if shield.error is None:
+                    raise
+            with _worded(target):
+                if shield.error is not None:
+                    raise shield.error
+                os.fsync(shield.fileno())
+        with _worded(target):
+            os.replace(part, target)
+            _sync_folder(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+@contextlib.contextmanager
+def _worded(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        worded = type(error)(f"cannot write {target}: {reason}")
+        worded.errno = error.errno
+        raise worded from error
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,124 @@
+"""Checkpoints: the state of a solve in an HDF5 file that always loads."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsesolve.backends import device_of, is_array, to_numpy
+
+_SHARE_OF_TIME = 0.05
+
+
+def fingerprint(*objects: Any) -> str:
+    """Return a hash of problems and settings: arrays, numbers, names, nested objects.
+
+    Underscore attributes are caches and left out. Functions count by their qualified
+    name, so an edited function of the same name is not noticed.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for obj in objects:
+        _feed(digest, obj, set())
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, obj: Any, seen: set[int]) -> None:
+    if is_array(obj):
+        array = np.ascontiguousarray(to_numpy(obj))
+        digest.update(f"{device_of(obj)}{array.dtype}{array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    elif isinstance(obj, dict):
+        _feed_items(digest, obj.items(), seen)
+    elif isinstance(obj, (tuple, list)):
+        _feed_items(digest, enumerate(obj), seen)
+    elif isinstance(obj, functools.partial):
+        parts = {"f": obj.func, "a": obj.args, "k": obj.keywords}
+        _feed_items(digest, parts.items(), seen)
+    elif hasattr(obj, "__qualname__"):
+        digest.update(f"{obj.__module__}.{obj.__qualname__}".encode())
+    elif isinstance(obj, (str, int, float, complex, bytes, np.generic, np.dtype)):
+        digest.update(repr(obj).encode())
+    else:
+        digest.update(f"{type(obj).__module__}.{type(obj).__qualname__}".encode())
+        if hasattr(obj, "__dict__") and id(obj) not in seen:
+            public = {k: v for k, v in vars(obj).items() if not k.startswith("_")}
+            _feed_items(digest, public.items(), seen | {id(obj)})
+
+
+def _feed_items(digest: Any, items: Any, seen: set[int]) -> None:
+    for key, value in items:
+        digest.update(f"{key}:".encode())
+        _feed(digest, value, seen)
+        digest.update(b";")
+
+
+class Checkpointer:
+    """Writes checkpoints as often as costs less than 5 % of the time.
+
+    Parameters
+    ----------
+    path : path
+        Where; refused before any work if its folder cannot be written.
+    key : str
+        Fingerprint of problem and settings.
+    """
+
+    def __init__(self, path: str | Path, key: str) -> None:
+        self.path, self.key = Path(path), key
+        folder = self.path.resolve().parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise OSError(f"checkpoint folder {folder} does not exist or is read-only")
+        self._cost = 0.0
+        self._last = time.perf_counter()
+
+    def due(self, now: float) -> bool:
+        """Whether enough time has passed to write again."""
+        return now - self._last >= max(1.0, self._cost / _SHARE_OF_TIME)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write `record`; the old checkpoint stays until the new one is whole."""
+        from sparsesolve.io import atomic_h5, stamp
+        from sparsesolve.tree_io import write_tree
+
+        start = time.perf_counter()
+        with atomic_h5(self.path) as file:
+            stamp(file, "checkpoint")
+            write_tree(file, "fingerprint", self.key)
+            write_tree(file, "machine", machine())
+            write_tree(file, "record", record)
+        self._last = time.perf_counter()
+        self._cost = self._last - start
+
+
+def read_checkpoint(path: str | Path, key: str) -> dict[str, Any]:
+    """Return the record of a checkpoint of the problem and settings hashed to `key`.
+
+    Raises
+    ------
+    ValueError
+        It belongs to another problem or other settings.
+    """
+    from sparsesolve.io import open_h5
+    from sparsesolve.tree_io import read_tree
+
+    with open_h5(path, kind="checkpoint") as file:
+        if read_tree(file, "fingerprint") != key:
+            raise ValueError(
+                f"{path} is a checkpoint of another problem, solver or seed; solve "
+                "without resume, or with the settings it was made with"
+            )
+        record: dict[str, Any] = read_tree(file, "record")
+    return record
+
+
+def machine() -> str:
+    """Name what bit-for-bit resumption depends on: machine, Python, NumPy."""
+    versions = f"Python {platform.python_version()} NumPy {np.__version__}"
+    return f"{platform.machine()} {versions}"

@@ -1,0 +1,114 @@
+"""Checks of arguments, done once before any work; each error is one sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sparsesolve.backends import (
+    Array,
+    Shape,
+    array_namespace,
+    device_of,
+    dtype_of,
+    is_array,
+    real_dtype,
+)
+
+
+def positive(name: str, value: Any, *, zero: bool = False) -> Any:
+    """Return `value` (float or array, per problem) if finite and above zero.
+
+    NumPy scalars and 0-d arrays become Python floats, so that they never widen a
+    float32 computation.
+    """
+    wanted = "a finite number >= 0" if zero else "a finite number > 0"
+    if is_array(value) and value.ndim > 0:
+        xp = array_namespace(value)
+        good = xp.isfinite(value) & (value >= 0 if zero else value > 0)
+        if value.size == 0 or not bool(xp.all(good)):
+            raise ValueError(f"{name} has entries that are not {wanted}")
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}; wanted {wanted}") from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name} is {number:g}; wanted {wanted}")
+    return number
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return `value` if it is an integer of at least one."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} is {value!r}; wanted an integer >= 1")
+    return int(value)
+
+
+def shape_tuple(name: str, shape: Any) -> Shape:
+    """Return `shape` as a tuple of positive integers."""
+    if isinstance(shape, (int, np.integer)):
+        shape = (shape,)
+    return tuple(positive_int(name, n) for n in shape)
+
+
+def swapped(found: Shape, wanted: Shape) -> str:
+    """Return the question to add when `found` is a permutation of `wanted`."""
+    tail = found[len(found) - len(wanted) :] if len(found) >= len(wanted) else found
+    same = sorted(tail) == sorted(wanted) and tail != wanted
+    return "; are the axes swapped?" if same else ""
+
+
+def trailing_shape(who: str, x: Array, shape: Shape) -> None:
+    """Refuse an array whose last axes are not `shape`."""
+    if not is_array(x):
+        raise TypeError(f"{who} got a {type(x).__name__}; wanted an array")
+    found = tuple(x.shape)
+    if len(found) < len(shape) or found[len(found) - len(shape) :] != shape:
+        raise ValueError(
+            f"{who} got an array of shape {found}; wanted {shape}, with any batch "
+            f"axes in front{swapped(found, shape)}"
+        )
+
+
+def same_precision(who: str, x: Array, dtype: np.dtype[Any] | None) -> None:
+    """Refuse integers, and an array whose precision is not that of `dtype`."""
+    found = dtype_of(x)
+    if found.kind not in "fc":
+        raise TypeError(f"{who} got {found} numbers; wanted floating point")
+    if dtype is not None and real_dtype(found) != real_dtype(dtype):
+        raise TypeError(
+            f"{who} computes in {dtype} but got {found}; convert one of the two, for "
+            f"instance with xp.astype(x, xp.{dtype})"
+        )
+
+
+def same_device(who: str, x: Array, device: str | None) -> None:
+    """Refuse an array that lives elsewhere than `device` (None: anywhere)."""
+    if device is not None and device_of(x) != device:
+        raise TypeError(
+            f"{who} is on {device} but got an array on {device_of(x)}; move one of the "
+            f"two with .to({device_of(x)!r}) or sparsesolve.backends.to_device"
+        )
+
+
+def finite(name: str, x: Array) -> None:
+    """Refuse an empty array and NaN or infinite entries, counting them."""
+    if not is_array(x):
+        raise TypeError(f"{name} is a {type(x).__name__}; wanted an array")
+    if x.size == 0:
+        raise ValueError(f"{name} is empty (shape {tuple(x.shape)})")
+    kind = dtype_of(x).kind
+    if kind not in "fc":
+        if kind not in "iub":
+            raise TypeError(f"{name} has dtype {dtype_of(x)}; wanted numbers")
+        return
+    xp = array_namespace(x)
+    bad = xp.sum(xp.astype(~xp.isfinite(x), xp.int64))
+    if int(bad) > 0:
+        raise ValueError(
+            f"{name} has {int(bad)} NaN or infinite entries of {x.size}; mask them "
+            "(weights of zero, or a Mask operator) or clean the data"
+        )

@@ -1,0 +1,99 @@
+"""Conjugate gradients over a batch of problems."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+from sparsesolve.backends import Array, array_namespace, expand, inner
+
+
+class ConvergenceWarning(RuntimeWarning):
+    """Conjugate gradients stopped before their tolerance."""
+
+
+def normal_cg(
+    apply: Callable[[Array], Array],
+    rhs: Array,
+    x0: Array,
+    *,
+    tol: float = 1e-6,
+    max_iter: int = 500,
+    n_axes: int | None = None,
+) -> tuple[Array, int]:
+    """Solve ``apply(x) = rhs`` by conjugate gradients, each problem to its own end.
+
+    Parameters
+    ----------
+    apply : callable
+        A Hermitian positive definite map, such as x ↦ AᴴA x + Σ rhoᵢ KᵢᴴKᵢ x.
+    rhs, x0 : (*batch, ...) arrays
+        Right-hand side and start; not changed.
+    tol : float
+        A problem stops at ‖rhs − apply(x)‖ <= tol ‖rhs‖.
+    max_iter : int
+        Largest number of iterations.
+    n_axes : int, optional
+        Trailing axes of one problem; by default all, no batch.
+
+    Returns
+    -------
+    x : array
+        The solutions; problems that have stopped stay as they are.
+    n_iter : int
+        Iterations of the slowest problem.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some problem did not reach `tol`.
+    """
+    n = rhs.ndim if n_axes is None else n_axes
+    xp = array_namespace(rhs)
+    # At unit scale, squares of small single-precision numbers do not vanish.
+    size = xp.max(xp.abs(rhs), axis=tuple(range(rhs.ndim - n, rhs.ndim)), keepdims=True)
+    scale = xp.where(size > 0, size, xp.ones_like(size))
+    b = rhs / scale
+    x = xp.where(size > 0, x0 / scale, xp.zeros_like(x0))
+    r = b - apply(x)
+    p = r
+    power, goal = inner(r, r, n), tol**2 * inner(b, b, n)
+    active, n_iter = power > goal, 0
+    while n_iter < max_iter and bool(xp.any(active)):
+        q = apply(p)
+        curvature = inner(p, q, n)
+        active = active & (curvature > 0)
+        alpha = expand(_ratio(power, curvature, active), n)
+        x, r = x + alpha * p, r - alpha * q
+        new = inner(r, r, n)
+        p = r + expand(_ratio(new, power, active), n) * p
+        power = xp.where(active, new, power)
+        active = active & (power > goal)
+        n_iter += 1
+    _warn_if_short(power, goal, tol, n_iter)
+    return x * scale, n_iter
+
+
+def _ratio(a: Array, b: Array, counts: Array) -> Array:
+    """Return a / b where it counts, else 0."""
+    xp = array_namespace(a)
+    quotient = a / xp.where(counts, b, xp.ones_like(b))
+    return xp.where(counts, quotient, xp.zeros_like(quotient))
+
+
+def _warn_if_short(power: Array, goal: Array, tol: float, n_iter: int) -> None:
+    xp = array_namespace(power)
+    short = ~(power <= goal)
+    count = int(xp.sum(xp.astype(xp.asarray(short), xp.int64)))
+    if count == 0:
+        return
+    worst = tol * math.sqrt(float(xp.max(_ratio(power, goal, short))))
+    many = f"{count} of {math.prod(power.shape)} problems"
+    warnings.warn(
+        f"conjugate gradients stopped after {n_iter} iterations at a relative "
+        f"residual of {worst:.1e} instead of {tol:g} in {many}; raise max_iter, "
+        "tol or the weight of the quadratic terms",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

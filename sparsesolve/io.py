@@ -1,0 +1,207 @@
+"""`save` and `load`: records and solutions in self-describing HDF5 files.
+
+Root attributes ``sparsesolve_schema`` and ``kind`` say what a file is; each dataset has
+``units``; complex numbers are HDF5's compound of real and imaginary part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from sparsesolve.atomic import StrPath, atomic_h5
+from sparsesolve.backends import is_array
+from sparsesolve.hdf5 import (
+    find_dataset,
+    kind_in,
+    lookup,
+    open_h5,
+    read_array,
+    stamp,
+)
+from sparsesolve.lazy import LazyArray, write_array
+from sparsesolve.mapping import Field, read_mapped
+from sparsesolve.schema import Column, class_of, columns, kind_of
+from sparsesolve.tree_io import read_tree, write_tree
+
+__all__ = ["Field", "LazyArray", "atomic_h5", "load", "open_h5", "save", "stamp"]
+
+LAZY_BYTES = 2**28
+"""Arrays above 256 MiB stay in their file until they are read."""
+
+_POSTERIOR = ("mean", "variance", "evidence")
+
+
+def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
+    """Write a scan or a solution to an HDF5 file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        An older file of this name is replaced at the very end.
+    obj : RadarScan, Solution, or another class of `sparsesolve.schema.KINDS`
+        Of a solution's posterior, mean, variance and evidence are written.
+    compression : None or "gzip"
+        Measured data hardly shrink, images do.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Another class, or an unknown compression.
+    OSError
+        The folder is missing or read-only, the disk is full.
+    """
+    if compression not in (None, "gzip"):
+        raise ValueError(f"compression is {compression!r}; wanted None or 'gzip'")
+    kind = kind_of(type(obj))
+    with atomic_h5(path) as file:
+        stamp(file, kind)
+        if kind == "solution":
+            _write_solution(file, obj, compression)
+            return
+        for item in columns(type(obj)):
+            value = getattr(obj, item.name)
+            if value is not None:
+                value = value if isinstance(value, LazyArray) else np.asarray(value)
+                unit = item.units[0]
+                write_array(file, item.name, value, unit=unit, compression=compression)
+
+
+def load(
+    path: StrPath,
+    *,
+    kind: str | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    lazy_bytes: int = LAZY_BYTES,
+) -> Any:
+    """Read a file as the dataclass of its kind.
+
+    Parameters
+    ----------
+    path : path
+        A file that `save` wrote; with `mapping`, any HDF5, MATLAB (v5, v7.3) or .npz.
+    kind : str or None
+        The kind that is wanted; needed with `mapping`.
+    mapping : dict or None
+        For foreign files, what is where: name of a field to `Field`, to a tuple of
+        fields (stacked along the last axis) or to a constant in SI.
+    lazy_bytes : int
+        Arrays above this size stay in the file as `LazyArray` until they are read.
+
+    Returns
+    -------
+    RadarScan, Solution, ...
+        A scan's data are conjugated if their sign is +1, so that it always is -1. A
+        solution's state is the dict of its fields.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        One sentence that names the file, the dataset, what was found and wanted.
+
+    Examples
+    --------
+    >>> scan = load(
+    ...     "lab.mat",
+    ...     kind="near_field_mimo",
+    ...     mapping={
+    ...         "data": Field("S.re", imag="S.im", axes=("rx", "tx", "freq")),
+    ...         "freq": Field("f", unit="GHz"),
+    ...         "tx": (Field("T.x", unit="mm"), Field("T.y", unit="mm"), 0.0),
+    ...         "rx": Field("R", axes=("xyz", "rx"), unit="mm"),
+    ...         "speed": 2.2e8,
+    ...     },
+    ... )  # doctest: +SKIP
+    """
+    if mapping is not None:
+        if kind is None:
+            raise ValueError("mapping needs kind=, for instance kind='near_field_mimo'")
+        cls = _record_class(kind)
+        return _build(path, cls, read_mapped(path, columns(cls), mapping, lazy_bytes))
+    with open_h5(path, kind=kind) as file:
+        found = kind_in(file)
+        if found == "checkpoint":
+            raise ValueError(f"{path} is a checkpoint; pass it to solve as resume=")
+        if found == "solution":
+            return _read_solution(file)
+        cls = _record_class(found)
+        values = {item.name: _read(file, item, lazy_bytes) for item in columns(cls)}
+        given = {name: value for name, value in values.items() if value is not None}
+        return _build(path, cls, given)
+
+
+def _record_class(kind: str) -> Any:
+    cls = class_of(kind)
+    if not all(item.metadata for item in dataclasses.fields(cls)):
+        raise ValueError(
+            f"kind {kind!r} is no record of measured arrays; it has no fields"
+        )
+    return cls
+
+
+def _build(path: StrPath, cls: Any, values: dict[str, Any]) -> Any:
+    try:
+        return cls(**values).in_convention()
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _read(file: Any, item: Column, lazy_bytes: int) -> Any:
+    if not item.required and lookup(file, item.name) is None:
+        return None
+    dataset = find_dataset(file, item.name)
+    unit = str(dataset.attrs.get("units", ""))
+    if unit not in item.units:
+        raise ValueError(
+            f"{file.filename}: dataset {item.name!r} has the unit {unit!r}; wanted "
+            f"{' or '.join(item.units)}"
+        )
+    if item.may_stay_in_file and dataset.nbytes > lazy_bytes:
+        return LazyArray(file.filename, (item.name,))
+    value = read_array(dataset)
+    return value.item() if item.layouts == ((),) and value.size == 1 else value
+
+
+def _write_solution(file: Any, solution: Any, compression: str | None) -> None:
+    tree = {f.name: getattr(solution, f.name) for f in dataclasses.fields(solution)}
+    status = solution.status
+    if isinstance(status, np.ndarray):
+        names = [item.name for item in status.flat]
+        tree["status"] = np.asarray(names, dtype=str).reshape(status.shape)
+    else:
+        tree["status"] = status.name
+    if solution.posterior is not None:
+        found = {name: getattr(solution.posterior, name, None) for name in _POSTERIOR}
+        tree["posterior"] = {k: v for k, v in found.items() if _storable(v)}
+    for name, value in tree.items():
+        write_tree(file, name, value, compression=compression)
+
+
+def _storable(value: Any) -> bool:
+    return is_array(value) or isinstance(value, (dict, float, int, np.generic))
+
+
+def _read_solution(file: Any) -> Any:
+    from sparsesolve.solution import Solution, Status
+
+    tree = {f.name: read_tree(file, f.name) for f in dataclasses.fields(Solution)}
+    names = np.asarray(tree["status"])
+    unknown = set(names.reshape(-1).tolist()) - set(Status.__members__)
+    if unknown:
+        raise ValueError(
+            f"{file.filename}: dataset 'status' has {', '.join(sorted(unknown))}; "
+            f"wanted names among {', '.join(Status.__members__)}"
+        )
+    if names.ndim:
+        flat = np.empty(names.size, dtype=object)
+        flat[:] = [Status[name] for name in names.reshape(-1)]
+        tree["status"] = flat.reshape(names.shape)
+    else:
+        tree["status"] = Status[tree["status"]]
+    if tree["posterior"] is not None:
+        tree["posterior"] = SimpleNamespace(**tree["posterior"])
+    return Solution(**tree)

@@ -1,0 +1,402 @@
+"""Regularised least squares by the structure of the operator.
+
+The minimiser of ‖Ax − u‖² + rho ‖x − w‖² is the inner step of ADMM and of alternating
+methods. `regularized_inverse` finds the cheapest way to it: exactly where the operator
+has singular vectors that are cheap to apply, or a Gram matrix that is small; else by
+warm-started conjugate gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import reduce, singledispatch
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsesolve.backends import (
+    Array,
+    abs_squared,
+    array_namespace,
+    conj,
+    dtype_of,
+    expand,
+    is_array,
+    is_complex,
+    native_dtype,
+    real_dtype,
+)
+from sparsesolve.conjugate_gradients import ConvergenceWarning, normal_cg
+from sparsesolve.operators.base import Adjoint, Operator, Scaled
+from sparsesolve.operators.blocks import LeftMultiply, RightMultiply
+from sparsesolve.operators.dense import Dense
+from sparsesolve.operators.diagonal import Diagonal, Identity
+from sparsesolve.operators.fourier import Convolution, Fourier
+from sparsesolve.operators.kronecker import Kronecker
+from sparsesolve.operators.mask import Mask
+
+__all__ = [
+    "ConvergenceWarning",
+    "RegularizedInverse",
+    "SingularForm",
+    "exact_inverse",
+    "normal_cg",
+    "regularized_inverse",
+]
+
+Map = Callable[[Array], Array]
+
+
+class RegularizedInverse(Protocol):
+    """What `regularized_inverse` returns.
+
+    Attributes
+    ----------
+    method : str
+        How it solves, in words.
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        """Return ``(x, Ax, warm)``, x the minimiser of ‖Ax − u‖² + rho ‖x − w‖².
+
+        Parameters
+        ----------
+        w : (*batch, *A.in_shape) array
+        u : (*batch, *A.out_shape) array
+        rho : float or array of batch shape, > 0
+            Below about ‖A‖² times the rounding error of the arrays' precision, what
+            it adds is lost in rounding.
+        warm : optional
+            What the last call returned; not changed.
+        """
+        ...
+
+
+def regularized_inverse(
+    A: Operator, *, tol: float = 1e-6, max_iter: int = 500
+) -> RegularizedInverse:
+    """Return an object that minimises ‖Ax − u‖² + rho ‖x − w‖² for any w, u, rho.
+
+    Parameters
+    ----------
+    A : Operator
+        Solved exactly if `exact_inverse` knows a way for its type, whose cost is paid
+        here; then a solve costs about two applications of A and two of its adjoint.
+    tol : float
+        Relative residual of the conjugate gradients that solve for other operators.
+    max_iter : int
+        Their largest number of iterations in one solve; a `ConvergenceWarning` says
+        when it was not enough.
+
+    Returns
+    -------
+    RegularizedInverse
+        With `method`, a phrase, and `solve(w, u, rho, warm) -> (x, Ax, warm)`.
+    """
+    exact = exact_inverse(A)
+    return _ConjugateGradients(A, tol, max_iter) if exact is None else exact
+
+
+@singledispatch
+def exact_inverse(A: Operator) -> RegularizedInverse | None:
+    """Return an exact `RegularizedInverse` of `A`, or None if none is cheap.
+
+    Register a function for the type of an operator of your own to teach it one.
+    """
+    return None
+
+
+@dataclass(frozen=True)
+class SingularForm:
+    """A = U diag(d) Vᴴ with orthonormal columns in U and V: everything in closed form.
+
+    With c = Vᴴw and e = d̄ (Uᴴu − d c) / (|d|² + rho), x = w + V e and
+    Ax = U d (c + e). Rounding errors grow by no more than 1/√rho, where solving with
+    the Gram matrix lets them grow by 1/rho.
+
+    Parameters
+    ----------
+    to_model, from_model, to_data, from_data : callable
+        Vᴴ, V, Uᴴ and U, all times one positive number if they share it, as
+        unnormalised Fourier transforms do.
+    d : array or float
+        Singular values, or any numbers with U and V to match.
+    n_axes : int
+        Axes of one unknown's coefficients.
+    method : str
+        What it is.
+    real : bool
+        The callables take real arrays only; complex ones are solved as two.
+    """
+
+    to_model: Map
+    from_model: Map
+    to_data: Map
+    from_data: Map
+    d: Any
+    n_axes: int
+    method: str
+    real: bool = False
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        if self.real and (is_complex(w) or is_complex(u)):
+            x, image, _ = self.solve(_parts(w), _parts(u), rho)
+            return _whole(x), _whole(image), warm
+        d = self.d
+        conjugate, power = (conj(d), abs_squared(d)) if is_array(d) else (d, d * d)
+        rho = _broadcastable(rho, w, self.n_axes)
+        c = self.to_model(w)
+        e = conjugate * (self.to_data(u) - d * c) / (power + rho)
+        return w + self.from_model(e), self.from_data(d * (c + e)), warm
+
+    def adjoint(self) -> SingularForm:
+        """The form of Aᴴ: U and V change places."""
+        return replace(
+            self,
+            to_model=self.to_data,
+            from_model=self.from_data,
+            to_data=self.to_model,
+            from_data=self.from_model,
+            d=conj(self.d) if is_array(self.d) else self.d,
+        )
+
+
+def _parts(x: Array) -> Array:
+    xp = array_namespace(x)
+    return xp.stack([xp.real(x), xp.imag(x)] if is_complex(x) else [x, x * 0.0])
+
+
+def _whole(parts: Array) -> Array:
+    return parts[0, ...] + 1j * parts[1, ...]
+
+
+def _broadcastable(rho: Any, x: Array, n_axes: int) -> Any:
+    """`rho` in the precision of `x`, ready to meet `n_axes` axes of coefficients."""
+    if not is_array(rho):
+        return float(rho)
+    xp = array_namespace(x, rho)
+    real = native_dtype(xp, real_dtype(dtype_of(x)))
+    return expand(xp.astype(rho, real, copy=False), n_axes)
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+@exact_inverse.register
+def _(A: Identity) -> RegularizedInverse:
+    return SingularForm(
+        _same, _same, _same, _same, 1.0, len(A.in_shape), "closed form of the identity"
+    )
+
+
+@exact_inverse.register
+def _(A: Diagonal) -> RegularizedInverse:
+    return SingularForm(
+        _same, _same, _same, _same, A.d, A.d.ndim, "closed form of the diagonal"
+    )
+
+
+@exact_inverse.register
+def _(A: Mask) -> RegularizedInverse:
+    return SingularForm(
+        A.forward, A.adjoint, _same, _same, 1.0, 1, "closed form of the mask"
+    )
+
+
+@exact_inverse.register
+def _(A: Fourier) -> RegularizedInverse:
+    method = "closed form of the orthonormal Fourier transform"
+    n_axes = len(A.in_shape)
+    return SingularForm(A.forward, A.adjoint, _same, _same, 1.0, n_axes, method)
+
+
+@exact_inverse.register
+def _(A: Convolution) -> RegularizedInverse | None:
+    if A.boundary != "periodic":
+        return None
+    return SingularForm(
+        A.spectrum,
+        A.image,
+        A.spectrum,
+        A.image,
+        A.transfer,
+        len(A.in_shape),
+        "division in the Fourier domain",
+        real=not is_complex(A.kernel),
+    )
+
+
+@exact_inverse.register
+def _(A: Kronecker) -> RegularizedInverse:
+    left, values, right = zip(*(_svd(a) for a in A.factors), strict=True)
+    U, V = Kronecker(*left), Kronecker(*right)
+    n = len(values)
+    xp = array_namespace(*values)
+    shaped = (
+        xp.reshape(s, (1,) * k + (-1,) + (1,) * (n - 1 - k))
+        for k, s in enumerate(values)
+    )
+    d = reduce(lambda a, b: a * b, shaped)
+    sizes = " and ".join(f"{a.shape[0]} x {a.shape[1]}" for a in A.factors)
+    method = f"singular value decompositions of the factors, {sizes}"
+    return SingularForm(V.adjoint, V.forward, U.adjoint, U.forward, d, n, method)
+
+
+@exact_inverse.register
+def _(A: LeftMultiply) -> RegularizedInverse:
+    u, s, v = _svd(A.m)
+    n = A.in_shape[1]
+    U, V = LeftMultiply(u, n), LeftMultiply(v, n)
+    method = f"singular value decomposition of the {_size(A.m)} factor"
+    d = s[..., :, None]
+    return SingularForm(V.adjoint, V.forward, U.adjoint, U.forward, d, 2, method)
+
+
+@exact_inverse.register
+def _(A: RightMultiply) -> RegularizedInverse:
+    u, s, v = _svd(A.m)
+    n = A.in_shape[0]
+    U, V = RightMultiply(u, n), RightMultiply(v, n)
+    method = f"singular value decomposition of the {_size(A.m)} factor"
+    d = s[..., None, :]
+    return SingularForm(U.forward, U.adjoint, V.forward, V.adjoint, d, 2, method)
+
+
+class _DenseInverse:
+    """One eigendecomposition of the smaller Gram matrix, then free in rho.
+
+    With AAᴴ = Q diag(s) Qᴴ: z = Q (s + rho)⁻¹ Qᴴ (u − Aw), x = w + Aᴴz and
+    Ax = u − rho z. With AᴴA = Q diag(s) Qᴴ: x = Q (s + rho)⁻¹ Qᴴ (Aᴴu + rho w).
+    """
+
+    def __init__(self, A: Dense) -> None:
+        xp = array_namespace(A.a)
+        m, n = A.shape
+        self.A, self.wide = A, m < n
+        # In single precision the small eigenvalues would be all rounding error.
+        a = _double(A.a)
+        h = _adjoint_matrix(a)
+        values, vectors = _eigh(xp.matmul(a, h) if self.wide else xp.matmul(h, a))
+        values = xp.where(values > 0, values, xp.zeros_like(values))
+        self.values = _precision_of(A.a, values)
+        self.basis = Dense(_precision_of(A.a, vectors))
+        self.method = (
+            f"eigendecomposition of the {min(m, n)} x {min(m, n)} Gram matrix of {A!r}"
+        )
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        A, Q = self.A, self.basis
+        rho = _broadcastable(rho, w, 1)
+        if self.wide:
+            z = Q.forward(Q.adjoint(u - A.forward(w)) / (self.values + rho))
+            return w + A.adjoint(z), u - rho * z, warm
+        x = Q.forward(Q.adjoint(A.adjoint(u) + rho * w) / (self.values + rho))
+        return x, A.forward(x), warm
+
+
+exact_inverse.register(Dense)(_DenseInverse)
+
+
+@exact_inverse.register
+def _(A: Adjoint) -> RegularizedInverse | None:
+    if isinstance(A.inner, Dense):
+        return _DenseInverse(Dense(_adjoint_matrix(A.inner.a)))
+    form = exact_inverse(A.inner)
+    return form.adjoint() if isinstance(form, SingularForm) else None
+
+
+@dataclass(frozen=True)
+class _ScaledInverse:
+    """‖cAx − u‖² + rho ‖x − w‖² is |c|² times that of u/c and rho/|c|²."""
+
+    factor: complex
+    inner: RegularizedInverse
+
+    @property
+    def method(self) -> str:
+        return self.inner.method
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        rho = rho / abs(self.factor) ** 2
+        x, image, warm = self.inner.solve(w, u / self.factor, rho, warm)
+        return x, image * self.factor, warm
+
+
+@exact_inverse.register
+def _(A: Scaled) -> RegularizedInverse | None:
+    form = exact_inverse(A.inner)
+    return _ScaledInverse(A.factor, form) if form is not None and A.factor else None
+
+
+class _ConjugateGradients:
+    def __init__(self, A: Operator, tol: float, max_iter: int) -> None:
+        self.A, self.tol, self.max_iter = A, tol, max_iter
+        self.method = (
+            f"conjugate gradients to a relative residual of {tol:g}, warm-started"
+        )
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        A, n = self.A, len(self.A.in_shape)
+        rho = _broadcastable(rho, w, n)
+        x, _ = normal_cg(
+            lambda x: A.gram(x) + rho * x,
+            A.adjoint(u) + rho * w,
+            w if warm is None else warm,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            n_axes=n,
+        )
+        return x, A.forward(x), x
+
+
+def _svd(a: Array) -> tuple[Array, Array, Array]:
+    """Thin ``U, s, V`` with a = U diag(s) Vᴴ, computed in double precision."""
+    u, s, vh = array_namespace(a).linalg.svd(_double(a), full_matrices=False)
+    v = _adjoint_matrix(vh)
+    return _precision_of(a, u), _precision_of(a, s), _precision_of(a, v)
+
+
+def _eigh(a: Array) -> tuple[Array, Array]:
+    if not isinstance(a, np.ndarray):
+        values, vectors = array_namespace(a).linalg.eigh(a)
+        return values, vectors
+    import scipy.linalg
+
+    values, vectors = scipy.linalg.eigh(a, overwrite_a=True, driver="evd")
+    return values, vectors
+
+
+def _adjoint_matrix(a: Array) -> Array:
+    return array_namespace(a).matrix_transpose(conj(a))
+
+
+def _double(a: Array) -> Array:
+    xp = array_namespace(a)
+    return xp.astype(a, xp.complex128 if is_complex(a) else xp.float64, copy=False)
+
+
+def _precision_of(a: Array, x: Array) -> Array:
+    """Cast `x` to the precision of `a`, real or complex as it is."""
+    xp, dtype = array_namespace(x), real_dtype(dtype_of(a))
+    if is_complex(x):
+        dtype = np.result_type(dtype, np.complex64)
+    return xp.astype(x, native_dtype(xp, dtype), copy=False)
+
+
+def _size(a: Array) -> str:
+    return f"{a.shape[-2]} x {a.shape[-1]}"

@@ -1,0 +1,254 @@
+"""Losses f(Ax): how far the model is from the data."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+
+from sparsesolve import checks
+from sparsesolve.backends import (
+    Array,
+    Shape,
+    abs_squared,
+    array_namespace,
+    describe,
+    device_of,
+    dtype_of,
+    expand,
+    fresh_copy,
+    is_array,
+    moved_copy,
+    native_dtype,
+    norm,
+    real_dtype,
+)
+from sparsesolve.operators.base import DType
+from sparsesolve.operators.bridges import as_operator
+
+
+class Loss(ABC):
+    """A function f of z = Ax, kept apart from A so that solvers can split them.
+
+    Parameters
+    ----------
+    A : Operator, or anything `as_operator` takes
+        A 2-D array, a SciPy sparse matrix, a SciPy or PyLops linear operator.
+    y : array, shape ``(*batch, *A.out_shape)``
+        Data. Leading axes beyond ``A.out_shape`` are independent problems.
+
+    Attributes
+    ----------
+    smooth : bool
+        `gradient` exists and is Lipschitz with constant `curvature`.
+    curvature : float
+        Lipschitz constant of the gradient of f with respect to z.
+    """
+
+    smooth = True
+    curvature: float = 1.0
+
+    def __init__(self, A: Any, y: Array) -> None:
+        self.A = as_operator(A)
+        checks.finite("y", y)
+        checks.trailing_shape(f"the data y of {self.A!r}", y, self.A.out_shape)
+        checks.same_device(f"{self.A!r}", y, self.A.device)
+        self.y = _cast(y, _data_dtype(self.A.out_dtype, dtype_of(y)))
+        self.notes = _cast_note(dtype_of(y), dtype_of(self.y))
+
+    @property
+    def batch_shape(self) -> Shape:
+        """Shape of the batch of independent problems; () for one."""
+        return tuple(self.y.shape[: self.y.ndim - len(self.A.out_shape)])
+
+    @property
+    def n_data(self) -> int:
+        """Number of data entries of one problem."""
+        return math.prod(self.A.out_shape)
+
+    @abstractmethod
+    def value(self, z: Array) -> Array:
+        """Return f(z), batch shape."""
+
+    @abstractmethod
+    def prox(self, z: Array, step: Any) -> Array:
+        """Return argmin_u f(u) + ‖u - z‖² / (2 step)."""
+
+    def gradient(self, z: Array) -> Array:
+        """Return ∇f(z), of the data's shape."""
+        raise TypeError(f"{type(self).__name__} has no gradient; use ADMM, PrimalDual")
+
+    def majorise(self, z: Array) -> LeastSquares:
+        """Return a weighted least-squares loss, equal at `z` = Ax, never below."""
+        raise TypeError(f"{type(self).__name__} offers no majoriser")
+
+    def misfit(self, z: Array) -> Array:
+        """Return ‖z - y‖₂, batch shape: what the discrepancy principle compares."""
+        return norm(z - self.y, len(self.A.out_shape))
+
+    def partial(self, block: str, x: dict[str, Array]) -> Self:
+        """Return the loss in one block of the unknown, the others held fixed."""
+        operator, offset = self.A.partial(block, x)
+        new = fresh_copy(self)
+        new.A, new.y = operator, self.y - offset
+        return new
+
+    def to(self, device: str) -> Self:
+        """Return a copy whose arrays live on `device`."""
+        return moved_copy(self, device)
+
+    def total(self, terms: Array) -> Array:
+        """Sum over one problem's data axes: batch shape."""
+        n = len(self.A.out_shape)
+        axes = tuple(range(terms.ndim - n, terms.ndim))
+        return array_namespace(terms).sum(terms, axis=axes)
+
+    def expand(self, value: Any) -> Any:
+        """Let a per-problem value broadcast over the data axes."""
+        return expand(value, len(self.A.out_shape))
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+class LeastSquares(Loss):
+    """½ Σ w |Ax - y|² + constant.
+
+    Parameters
+    ----------
+    A, y
+        See `Loss`.
+    weights : array broadcastable to `y`, real, >= 0, optional
+        1/variance of each entry; 0 leaves an entry out. All ones by default.
+    constant : float or array of batch shape
+        Added to the value, so that a majoriser touches what it majorises.
+    """
+
+    def __init__(
+        self, A: Any, y: Array, weights: Array | None = None, *, constant: Any = 0.0
+    ) -> None:
+        if weights is not None:
+            weights = _checked_weights(weights, y)
+            y = _without_ignored(y, weights)
+        super().__init__(A, y)
+        self.weights, self.constant = weights, constant
+        if weights is not None:
+            self.weights = _cast(weights, real_dtype(dtype_of(self.y)))
+            self.curvature = float(array_namespace(weights).max(weights))
+
+    def value(self, z: Array) -> Array:
+        return 0.5 * self.total(self._weighted(abs_squared(z - self.y))) + self.constant
+
+    def gradient(self, z: Array) -> Array:
+        return self._weighted(z - self.y)
+
+    def prox(self, z: Array, step: Any) -> Array:
+        scale = self._weighted(self.expand(step))
+        return (z + scale * self.y) / (1 + scale)
+
+    def misfit(self, z: Array) -> Array:
+        """Return ‖z - y‖₂ over the entries of positive weight, batch shape."""
+        if self.weights is None:
+            return super().misfit(z)
+        xp = array_namespace(z)
+        used = xp.astype(self.weights > 0, self.weights.dtype)
+        return xp.sqrt(self.total(used * abs_squared(z - self.y)))
+
+    @property
+    def n_data(self) -> int:
+        """Number of entries of positive weight, averaged over the batch."""
+        if self.weights is None:
+            return super().n_data
+        xp = array_namespace(self.weights)
+        used = xp.astype(self.weights > 0, xp.float64)
+        return round(float(xp.mean(used)) * math.prod(self.A.out_shape))
+
+    def _weighted(self, terms: Any) -> Any:
+        return terms if self.weights is None else self.weights * terms
+
+
+class NoiseBall(Loss):
+    """The indicator of ‖Ax - y‖₂ <= radius: the data within their noise.
+
+    Parameters
+    ----------
+    A, y
+        See `Loss`.
+    radius : float or array of batch shape
+        In the units of `y`; for n complex samples of standard deviation s, s·√n.
+    """
+
+    smooth = False
+
+    def __init__(self, A: Any, y: Array, radius: Any) -> None:
+        super().__init__(A, y)
+        self.radius = checks.positive("radius", radius)
+        if is_array(self.radius) and tuple(self.radius.shape) != self.batch_shape:
+            raise ValueError(
+                f"radius has shape {tuple(self.radius.shape)}; wanted a number or the "
+                f"batch shape {self.batch_shape}"
+            )
+
+    def value(self, z: Array) -> Array:
+        """Return 0 inside the ball (with √eps of tolerance) and infinity outside."""
+        xp = array_namespace(z)
+        tolerance = 1 + math.sqrt(float(xp.finfo(z.dtype).eps))
+        misfit = self.misfit(z)
+        return xp.where(
+            misfit <= self.radius * tolerance, misfit * 0, misfit * 0 + 1e999
+        )
+
+    def prox(self, z: Array, step: Any) -> Array:
+        xp = array_namespace(z)
+        residual = z - self.y
+        size = norm(residual, len(self.A.out_shape))
+        safe = xp.where(size > self.radius, size, size * 0 + self.radius)
+        return self.y + residual * self.expand(self.radius / safe)
+
+
+def _data_dtype(operator: DType, found: np.dtype[Any]) -> np.dtype[Any]:
+    """The operator's precision, but never a real dtype for complex data."""
+    if operator is None:
+        return found if found.kind in "fc" else np.dtype("float64")
+    if found.kind == "c" and operator.kind == "f":
+        return np.result_type(operator, np.complex64)
+    return operator
+
+
+def _cast(y: Array, dtype: np.dtype[Any]) -> Array:
+    if dtype_of(y) == dtype:
+        return y
+    xp = array_namespace(y)
+    return xp.astype(y, native_dtype(xp, dtype))
+
+
+def _cast_note(found: np.dtype[Any], used: np.dtype[Any]) -> dict[str, str]:
+    if found == used:
+        return {}
+    return {"dtype": f"data cast once from {found} to {used}, what the operator takes"}
+
+
+def _without_ignored(y: Array, weights: Array) -> Array:
+    """Zero the entries of weight 0, where missing data may be NaN."""
+    xp = array_namespace(y)
+    return xp.where(weights == 0, xp.zeros_like(y), y)
+
+
+def _checked_weights(weights: Array, y: Array) -> Array:
+    """Return `weights` broadcast to the shape of `y`."""
+    checks.finite("weights", weights)
+    if not is_array(y):
+        raise TypeError(f"y is a {type(y).__name__}; wanted an array")
+    checks.same_device("y", weights, device_of(y))
+    xp = array_namespace(y)
+    if bool(xp.any(weights < 0)) or not bool(xp.any(weights > 0)):
+        raise ValueError("weights must be >= 0 with at least one > 0")
+    try:
+        return xp.broadcast_to(weights, y.shape)
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"weights of shape {tuple(weights.shape)} do not broadcast to the data's "
+            f"shape {tuple(y.shape)}"
+        ) from None

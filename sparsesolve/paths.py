@@ -1,0 +1,246 @@
+"""Choosing lam: warm-started paths, discrepancy, held-out data."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sparsesolve import checks
+from sparsesolve.backends import Array, real_dtype, to_device, to_numpy
+from sparsesolve.loop import solve
+from sparsesolve.losses import LeastSquares
+from sparsesolve.problem import Problem
+from sparsesolve.solution import Solution
+from sparsesolve.solvers.base import Solver
+
+_RULES = (None, "discrepancy", "held_out")
+
+
+@dataclass(frozen=True)
+class Path:
+    """Solutions along decreasing lam, and the one chosen.
+
+    Attributes
+    ----------
+    lams : (n,) array
+        Weights, decreasing.
+    solutions : list of Solution
+        One for each weight that was tried (states dropped, to save memory).
+    scores : (n,) array
+        What the choice compared: ‖Ax - y‖ over all data for the discrepancy, over the
+        held-out data otherwise; misfit where nothing was chosen.
+    best : Solution or None
+        The chosen one; None where no choice was asked for.
+    lam : float or None
+        Its weight.
+    """
+
+    lams: Array
+    solutions: list[Solution]
+    scores: Array
+    best: Solution | None = None
+    lam: float | None = None
+
+    def __repr__(self) -> str:
+        chosen = "none chosen" if self.lam is None else f"chosen lam {self.lam:.3g}"
+        span = f"{self.lams[0]:.3g} to {self.lams[-1]:.3g}"
+        return f"Path({len(self.lams)} weights from {span}, {chosen})"
+
+
+def path(
+    problem: Problem,
+    lams: Sequence[float] | None = None,
+    *,
+    choose: str | None = None,
+    noise: float | None = None,
+    tau: float = 1.0,
+    axis: int | None = None,
+    fraction: float = 0.1,
+    n_lams: int = 20,
+    ratio: float = 1e-3,
+    solver: Solver | None = None,
+    max_iter: int = 1000,
+    tol: float | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Path:
+    """Solve for decreasing weights, each started from the last, and choose one.
+
+    Parameters
+    ----------
+    problem : Problem
+        One problem (no batch) with a prior that has a ``lam``. In a sum the first
+        term's lam runs and the ratios of the others to it are kept.
+    lams : sequence of float, optional
+        Weights > 0, in any order; by default `n_lams` from ``problem.lam_max()`` down
+        to `ratio` times it, evenly spaced in logarithm.
+    choose : {None, "discrepancy", "held_out"}
+        ``"discrepancy"`` takes the largest lam with
+        ‖Ax - y‖ <= tau·noise·√n_data and ends the path there; ``"held_out"`` leaves
+        out a random share of the data, takes the lam that predicts them best, and
+        solves again with all data.
+    noise : float, optional
+        Standard deviation of the noise of one data entry, for the discrepancy.
+    tau : float
+        Safety factor of the discrepancy.
+    axis : int, optional
+        Axis of the data whose slices (channels, bands) are held out whole, counted
+        within ``A.out_shape``; None holds out single entries.
+    fraction : float
+        Share held out.
+    n_lams, ratio
+        The default path.
+    solver, max_iter, tol, progress
+        Passed to `sparsesolve.solve`, for each weight.
+    seed : int
+        Seed of the held-out draw and of the solver.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        An argument is missing or out of range.
+
+    Warns
+    -----
+    RuntimeWarning
+        No weight of the path reaches the noise level; the smallest is taken.
+    """
+    _check(problem, choose, noise)
+    given = lams is not None
+    weights = _weights(problem, lams, n_lams, ratio)
+    train, score = _split(problem, choose, axis, fraction, seed)
+    level = tau * (noise or 0.0) * math.sqrt(problem.loss.n_data)
+
+    def run(which: Problem, x0: Any) -> Solution:
+        return solve(
+            which,
+            solver,
+            x0=x0,
+            max_iter=max_iter,
+            tol=tol,
+            seed=seed,
+            progress=progress,
+        )
+
+    solutions: list[Solution] = []
+    scores: list[float] = []
+    x0 = None
+    for lam in weights:
+        solution = run(train.with_lam(lam), x0)
+        x0 = solution.x
+        scores.append(score(solution.x))
+        solutions.append(replace(solution, state=None))
+        if choose == "discrepancy" and scores[-1] <= level:
+            break
+    result = Path(np.array(weights[: len(scores)]), solutions, np.array(scores))
+    source = "the given path" if given else f"{n_lams} weights below lam_max"
+    if choose is None:
+        return result
+    if choose == "discrepancy":
+        return _at_discrepancy(result, level, source)
+    index = int(np.argmin(scores))
+    lam = weights[index]
+    best = run(problem.with_lam(lam), solutions[index].x)
+    why = f"{lam:.4g}, best on {fraction:.0%} held-out data among {source}"
+    return replace(result, best=_noted(best, why), lam=lam)
+
+
+def _at_discrepancy(result: Path, level: float, source: str) -> Path:
+    lam, misfit = float(result.lams[-1]), float(result.scores[-1])
+    why = (
+        f"{lam:.4g}, the largest of {source} with misfit {misfit:.3g} <= noise level "
+        f"{level:.3g}"
+    )
+    if misfit > level:
+        why = (
+            f"{lam:.4g}, the smallest of {source}: even there the misfit {misfit:.3g} "
+            f"is above the noise level {level:.3g}"
+        )
+        warnings.warn(f"lam is {why}", RuntimeWarning, stacklevel=3)
+    return replace(result, best=_noted(result.solutions[-1], why), lam=lam)
+
+
+def _noted(solution: Solution, why: str) -> Solution:
+    return replace(solution, choices={**solution.choices, "lam": why})
+
+
+def _check(problem: Problem, choose: str | None, noise: float | None) -> None:
+    if not isinstance(problem, Problem):
+        raise TypeError(f"problem is a {type(problem).__name__}; wanted a Problem")
+    if problem.batch_shape:
+        raise ValueError(f"path takes one problem; got a batch {problem.batch_shape}")
+    if problem.is_blocks or problem.prior.lam is None:
+        raise TypeError(f"path needs a prior with a lam; got {problem.prior!r}")
+    if choose not in _RULES:
+        raise ValueError(f"choose is {choose!r}; wanted one of {_RULES}")
+    if choose == "discrepancy":
+        if noise is None:
+            raise ValueError("choose='discrepancy' needs noise, its standard deviation")
+        checks.positive("noise", noise)
+    if choose == "held_out" and not isinstance(problem.loss, LeastSquares):
+        raise TypeError("choose='held_out' needs a LeastSquares loss")
+
+
+def _weights(
+    problem: Problem, lams: Sequence[float] | None, n_lams: int, ratio: float
+) -> list[float]:
+    if lams is not None:
+        weights = sorted((checks.positive("lams", lam) for lam in lams), reverse=True)
+        if not weights:
+            raise ValueError("lams is empty; wanted at least one weight")
+        return weights
+    checks.positive_int("n_lams", n_lams)
+    if not 0 < ratio < 1:
+        raise ValueError(f"ratio is {ratio}; wanted a number between 0 and 1")
+    top = checks.positive("lam_max", problem.lam_max())
+    return [float(lam) for lam in np.geomspace(top, ratio * top, n_lams)]
+
+
+def _split(
+    problem: Problem, choose: str | None, axis: int | None, fraction: float, seed: int
+) -> tuple[Problem, Any]:
+    """Return the problem to fit and the score of a solution."""
+    loss: Any = problem.loss
+    if choose != "held_out":
+        return problem, lambda x: float(loss.misfit(loss.A.forward(x)))
+    held = _held_out(problem.loss, axis, fraction, seed)
+    weights = np.ones(loss.y.shape, real_dtype(problem.x_dtype))
+    if loss.weights is not None:
+        weights = to_numpy(loss.weights)
+
+    def weighted(mask: Any) -> LeastSquares:
+        kept = to_device((weights * mask).astype(weights.dtype), problem.device)
+        return LeastSquares(loss.A, loss.y, kept)
+
+    test = weighted(held)
+    train = problem.with_loss(weighted(~held))
+    return train, lambda x: float(test.misfit(loss.A.forward(x)))
+
+
+def _held_out(loss: Any, axis: int | None, fraction: float, seed: int) -> Any:
+    """Boolean array of the data's shape: True where held out."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction is {fraction}; wanted a number between 0 and 1")
+    shape = loss.A.out_shape
+    rng = np.random.default_rng(seed)
+    if axis is not None and not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis is {axis}; the data have shape {shape}")
+    n = math.prod(shape) if axis is None else shape[axis]
+    if n < 2:
+        raise ValueError(f"cannot hold out a share of {n} slices of data {shape}")
+    chosen = np.zeros(n, bool)
+    chosen[rng.permutation(n)[: min(n - 1, max(1, round(fraction * n)))]] = True
+    if axis is None:
+        return chosen.reshape(shape)
+    along = [1] * len(shape)
+    along[axis] = n
+    return np.broadcast_to(chosen.reshape(along), shape)

@@ -1,0 +1,7 @@
+from .admm import ADMM as ADMM
+from .alternating import AlternatingMinimization as AlternatingMinimization
+from .base import Need as Need
+from .base import Solver as Solver
+from .primal_dual import PrimalDual as PrimalDual
+from .proximal_gradient import ProximalGradient as ProximalGradient
+from .variational_em import VariationalEM as VariationalEM

@@ -1,0 +1,289 @@
+"""Alternating direction method of multipliers, for sums of priors and any loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsesolve import checks
+from sparsesolve.backends import (
+    Array,
+    expand,
+    norm,
+    scalar,
+    to_device,
+    where,
+)
+from sparsesolve.linalg import normal_cg, regularized_inverse
+from sparsesolve.losses import LeastSquares
+from sparsesolve.solvers.base import ARRAY_UNKNOWN, PROXIMAL_PRIOR, Solver
+
+
+class _Plan(NamedTuple):
+    terms: tuple[Any, ...]
+    inverse: Any
+    """Solves the x-update where every term is on x itself; None otherwise."""
+    split_loss: bool
+    frozen: bool
+    relaxation: float
+    gradient_scale: Any
+    """‖Aᴴy‖, what multipliers of an inactive term are compared with."""
+    choices: dict[str, str]
+
+
+class State(NamedTuple):
+    """State of `ADMM`; tuples hold one entry a term, the split loss last."""
+
+    x: Array
+    """The answer if stopped now: the first prior's own copy, sparse or feasible."""
+    u: Array
+    """Consensus variable, minimiser of the quadratic sub-problem."""
+    v: tuple[Array, ...]
+    """Copies of K_i u that the proxes act on."""
+    d: tuple[Array, ...]
+    """Scaled multipliers."""
+    rho: tuple[Any, ...]
+    """Penalties, one a term."""
+    warm: tuple[Any, ...]
+    """The proxes' warm starts."""
+    inner: Any
+    """The quadratic sub-problem's warm start."""
+    k: int
+    """Iterations done, which time the penalty updates."""
+    residual: Any
+    """Larger of the relative primal and dual residuals."""
+    metrics: dict[str, Any]
+    """``misfit``, ``primal``, ``dual`` and, where it has a value, ``objective``."""
+
+
+@dataclass(frozen=True)
+class ADMM(Solver):
+    """Any loss with a prox + a sum of priors with proxes, each on x or on K x.
+
+    minimise f(Ax) + Σ p_i(K_i x) with copies v_i = K_i x. A `LeastSquares` loss
+    without weights goes into the x-update; any other gets its own copy v = Ax, so
+    that with `NoiseBall` this is C-SALSA. The x-update is exact where
+    `regularized_inverse` knows the operator's structure, else conjugate gradients.
+    With a `Denoiser` this is plug-and-play ADMM.
+
+    Parameters
+    ----------
+    rho : float, optional
+        First penalty; by default the mean diagonal of AᴴA, adapted afterwards. A
+        denoiser ignores it, so there it sets the balance of data and prior: take
+        noise variance / sigma² for least squares.
+    adapt : bool
+        Balance relative primal and dual residuals at iterations 5, 10, 20, 40, ...
+        (Wohlberg, "ADMM penalty parameter selection by residual balancing", 2017),
+        one rho a term; ever rarer, so that convergence is kept. Never for a denoiser.
+    relaxation : float, optional
+        Over-relaxation in (0, 2); 1.6 for convex priors (Boyd et al., section 3.4.3),
+        1 otherwise.
+    inner_tol : float
+        Relative residual of conjugate gradients in an x-update that has no exact
+        form.
+
+    References
+    ----------
+    Boyd et al., Foundations and Trends in Machine Learning 3(1), 2011; Afonso,
+    Bioucas-Dias and Figueiredo, IEEE Trans. Image Processing 20(3), 2011 (C-SALSA).
+    """
+
+    rho: float | None = None
+    adapt: bool = True
+    relaxation: float | None = None
+    inner_tol: float = 1e-5
+
+    needs = (ARRAY_UNKNOWN, PROXIMAL_PRIOR)
+    default_tol = {"float32": 1e-4, "float64": 1e-5}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        if self.rho is not None:
+            checks.positive("rho", self.rho)
+        checks.positive("inner_tol", self.inner_tol)
+        if self.relaxation is not None and not 0 < self.relaxation < 2:
+            raise ValueError(f"relaxation is {self.relaxation}; wanted it in (0, 2)")
+
+    def prepare(self, problem: Any) -> _Plan:
+        terms = problem.terms
+        loss = problem.loss
+        split = not (isinstance(loss, LeastSquares) and loss.weights is None)
+        inverse: Any = None
+        how = "conjugate gradients over all terms"
+        if all(K is None for _, K in terms):
+            inverse = regularized_inverse(problem.A, tol=self.inner_tol)
+            how = inverse.method
+        frozen = any(getattr(p, "ignores_step", False) for p, _ in terms)
+        relaxation = self.relaxation
+        if relaxation is None:
+            relaxation = 1.6 if problem.prior.convex and not frozen else 1.0
+        scale = scalar(norm(problem.A.adjoint(loss.y), len(problem.x_shape)))
+        return _Plan(
+            terms, inverse, split, frozen, relaxation, scale, {"x-update": how}
+        )
+
+    def init(
+        self, problem: Any, plan: _Plan, x0: Any, rng: np.random.Generator
+    ) -> State:
+        u = problem.zeros() if x0 is None else x0
+        image = problem.A.forward(u)
+        v = tuple(u if K is None else K.forward(u) for _, K in plan.terms)
+        v = (*v, image) if plan.split_loss else v
+        d = tuple(a * 0 for a in v)
+        rho = self._first_rho(problem, plan, rng)
+        warm = (None,) * len(plan.terms)
+        return State(u, u, v, d, rho, warm, None, 0, math.inf, {})
+
+    def step(self, problem: Any, plan: _Plan, state: State) -> State:
+        u, image, inner = self._x_update(problem, plan, state)
+        images = [u if K is None else K.forward(u) for _, K in plan.terms]
+        images += [image] if plan.split_loss else []
+        v, d, warm = [], [], []
+        for i, target in enumerate(images):
+            relaxed = plan.relaxation * target + (1 - plan.relaxation) * state.v[i]
+            point = relaxed + state.d[i]
+            if i < len(plan.terms):
+                new, w = plan.terms[i][0].prox_warm(
+                    point, 1.0 / state.rho[i], state.warm[i]
+                )
+                warm.append(w)
+            else:
+                new = problem.loss.prox(point, 1.0 / state.rho[i])
+            v.append(new)
+            d.append(point - new)
+        sizes = _sizes(problem, images, v, d, state)
+        primal, dual = _relative(sizes, state.rho, plan.gradient_scale)
+        k = state.k + 1
+        rho, d = self._balanced(problem, plan, state.rho, sizes, k, d)
+        x = next((v[i] for i, (_, K) in enumerate(plan.terms) if K is None), u)
+        row = _row(problem, plan, image, v)
+        row |= {"primal": primal, "dual": dual}
+        residual = where(primal > dual, primal, dual)
+        return State(
+            x, u, tuple(v), tuple(d), rho, tuple(warm), inner, k, residual, row
+        )
+
+    def _first_rho(
+        self, problem: Any, plan: _Plan, rng: np.random.Generator
+    ) -> tuple[Any, ...]:
+        diagonal = _mean_diagonal(problem, rng)
+        one = scalar(norm(problem.zeros(), len(problem.x_shape)) * 0 + 1)
+        first = self.rho if self.rho is not None else diagonal
+        terms = tuple(
+            one * first / (1.0 if K is None else K.norm() ** 2) for _, K in plan.terms
+        )
+        if not plan.split_loss:
+            return terms
+        # C-SALSA's kappa, the ratio of the two, is about twice the mean diagonal.
+        return (*terms, one * first / (2 * diagonal))
+
+    def _x_update(self, problem: Any, plan: _Plan, state: State) -> tuple[Any, ...]:
+        n = len(problem.x_shape)
+        targets = [v - d for v, d in zip(state.v, state.d, strict=True)]
+        m = len(plan.terms)
+        weights, data_weight, data = state.rho[:m], 1.0, problem.loss.y
+        if plan.split_loss:
+            data_weight, data = state.rho[m], targets[m]
+        if plan.inverse is not None:
+            total = sum(weights[1:], start=weights[0])
+            mean = targets[0]
+            if m > 1:
+                shares = [expand(w / total, n) for w in weights]
+                mean = sum(s * t for s, t in zip(shares, targets[:m], strict=True))
+            solved: tuple[Any, ...] = plan.inverse.solve(
+                mean, data, total / data_weight, state.inner
+            )
+            return solved
+        scales = [w / data_weight for w in weights]
+
+        def apply(x: Array) -> Array:
+            out = problem.A.gram(x)
+            for (_, K), s in zip(plan.terms, scales, strict=True):
+                out = out + expand(s, n) * (x if K is None else K.gram(x))
+            return out
+
+        rhs = problem.A.adjoint(data)
+        for (_, K), s, t in zip(plan.terms, scales, targets, strict=False):
+            rhs = rhs + expand(s, n) * (t if K is None else K.adjoint(t))
+        u, _ = normal_cg(apply, rhs, state.u, n_axes=n, tol=self.inner_tol)
+        return u, problem.A.forward(u), None
+
+    def _balanced(
+        self, problem: Any, plan: _Plan, rho: Any, sizes: Any, k: int, d: list[Array]
+    ) -> tuple[tuple[Any, ...], list[Array]]:
+        """Return penalties moved towards equal residuals and multipliers rescaled."""
+        due = k % 5 == 0 and (k // 5).bit_count() == 1
+        if not self.adapt or plan.frozen or not due:
+            return rho, d
+        new_rho, new_d = [], []
+        for old, (primal, image, change, dual), multiplier in zip(
+            rho, sizes, d, strict=True
+        ):
+            product = change * image
+            known = (product > 0) & (dual > 0)
+            ratio = primal * dual / where(known, product, 1.0)
+            factor = where(known, ratio, 1.0) ** 0.5
+            factor = where(factor > 10.0, 10.0, where(factor < 0.1, 0.1, factor))
+            new_rho.append(old * factor)
+            new_d.append(multiplier / expand(factor, _item_axes(problem, multiplier)))
+        return tuple(new_rho), new_d
+
+
+def _item_axes(problem: Any, a: Array) -> int:
+    return int(a.ndim) - len(problem.batch_shape)
+
+
+def _mean_diagonal(problem: Any, rng: np.random.Generator) -> float:
+    """Hutchinson's estimate of trace(AᴴA)/n from one random vector of signs."""
+    signs = rng.choice([-1.0, 1.0], problem.A.in_shape).astype(problem.x_dtype)
+    image = problem.A.forward(to_device(signs, problem.device))
+    return float(norm(image)) ** 2 / int(signs.size)
+
+
+def _sizes(
+    problem: Any, images: list[Array], v: list[Array], d: list[Array], state: State
+) -> list[tuple[Any, ...]]:
+    """Return ‖Ku - v‖, max(‖Ku‖, ‖v‖), ‖v - v_old‖ and ‖d‖ for each term."""
+    rows = []
+    for image, new, multiplier, old in zip(images, v, d, state.v, strict=True):
+        n = _item_axes(problem, new)
+        a, b = scalar(norm(image, n)), scalar(norm(new, n))
+        rows.append(
+            (
+                scalar(norm(image - new, n)),
+                where(a > b, a, b),
+                scalar(norm(new - old, n)),
+                scalar(norm(multiplier, n)),
+            )
+        )
+    return rows
+
+
+def _relative(sizes: list[Any], rho: Any, gradient_scale: Any) -> tuple[Any, Any]:
+    """Return relative primal and dual residuals over all terms.
+
+    Multipliers may vanish (an inactive constraint), so changes are compared with at
+    least a thousandth of the gradient at 0.
+    """
+    primal = sum(r**2 for r, _, _, _ in sizes) ** 0.5
+    image = sum(a**2 for _, a, _, _ in sizes) ** 0.5
+    change = sum((p * s) ** 2 for p, (_, _, s, _) in zip(rho, sizes, strict=True))
+    dual = sum((p * m) ** 2 for p, (_, _, _, m) in zip(rho, sizes, strict=True))
+    floor = 1e-3 * gradient_scale
+    against = where(dual**0.5 > floor, dual**0.5, floor)
+    return primal / where(image > 0, image, 1.0), change**0.5 / where(
+        against > 0, against, 1.0
+    )
+
+
+def _row(problem: Any, plan: _Plan, image: Array, v: list[Array]) -> dict[str, Any]:
+    row = {"misfit": scalar(problem.loss.misfit(image))}
+    if problem.prior.has_value:
+        values = [p.value(a) for (p, _), a in zip(plan.terms, v, strict=False)]
+        prior = sum(values[1:], start=values[0])
+        fit = problem.loss.value(v[-1] if plan.split_loss else image)
+        row["objective"] = scalar(fit + prior)
+    return row

@@ -1,0 +1,270 @@
+"""The table of all instances; the laws run over it, so a new row is tested by itself.
+
+A row says how to make an instance for a dtype (the dtype of the unknown) from seeded
+random numbers. `test_operator_laws.py`, `test_prior_laws.py` and
+`test_solver_laws.py` hold the laws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pylops
+import scipy.sparse
+
+import sparsesolve as ss
+from sparsesolve.operators.blocks import LeftMultiply, RightMultiply
+
+REAL = ("float32", "float64")
+COMPLEX = ("complex64", "complex128")
+LIBRARIES = ("numpy", "array_api_strict", "torch:cpu")
+
+
+@dataclass(frozen=True)
+class OperatorCase:
+    """How to make an operator whose unknown has a given dtype."""
+
+    make: Callable[[str], Any]
+    dtypes: tuple[str, ...] = REAL + COMPLEX
+    libraries: tuple[str, ...] = LIBRARIES
+
+
+@dataclass(frozen=True)
+class PriorCase:
+    """How to make a proximal prior, and the shape of one unknown to try it on."""
+
+    make: Callable[[], Any]
+    shape: tuple[int, ...] = (4, 3)
+    dtypes: tuple[str, ...] = REAL + COMPLEX
+    libraries: tuple[str, ...] = LIBRARIES
+
+
+@dataclass(frozen=True)
+class SolverCase:
+    """How to make a solver, and for each of `PROBLEMS` it must solve, in how many
+    iterations at the most."""
+
+    make: Callable[[], Any]
+    iterations: dict[str, int]
+
+
+def random(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
+    """Seeded standard normal numbers, circular if complex."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        x = (x + 1j * rng.standard_normal(shape)) / np.sqrt(2)
+    return x.astype(dtype)
+
+
+def complex_of(dtype: str) -> str:
+    """The complex dtype of the same precision."""
+    return str(np.result_type(dtype, np.complex64))
+
+
+OPERATORS: dict[str, OperatorCase] = {
+    "Dense": OperatorCase(lambda t: ss.operators.Dense(random((5, 7), t))),
+    "Dense, tall": OperatorCase(lambda t: ss.operators.Dense(random((6, 4), t))),
+    "Diagonal": OperatorCase(lambda t: ss.operators.Diagonal(random((3, 4), t))),
+    "Identity": OperatorCase(lambda t: ss.operators.Identity((2, 3))),
+    "Kronecker": OperatorCase(
+        lambda t: ss.operators.Kronecker(
+            random((4, 3), t), random((2, 6), t, 1), random((3, 5), t, 2)
+        )
+    ),
+    "Kronecker, narrow": OperatorCase(
+        lambda t: ss.operators.Kronecker(
+            random((3, 3), t), random((6, 4), t, 1), random((2, 2), t, 2)
+        )
+    ),
+    "Gradient": OperatorCase(lambda t: ss.operators.Gradient((3, 4, 2))),
+    "Gradient, some axes": OperatorCase(
+        lambda t: ss.operators.Gradient((3, 1, 4), axes=(-1, 1))
+    ),
+    "Mask": OperatorCase(
+        lambda t: ss.operators.Mask(random((3, 5), "float64", 3) > -0.2)
+    ),
+    "Convolution": OperatorCase(
+        lambda t: ss.operators.Convolution(random((3, 4), t), (6, 5))
+    ),
+    "Convolution, zero": OperatorCase(
+        lambda t: ss.operators.Convolution(random((4, 3), t), (3, 5), "zero")
+    ),
+    "Fourier": OperatorCase(
+        lambda t: ss.operators.Fourier((3, 4, 2), axes=(0, -1), dtype=t), COMPLEX
+    ),
+    "real unknown": OperatorCase(
+        lambda t: ss.operators.Dense(random((4, 6), complex_of(t))).real(), REAL
+    ),
+    "scaled": OperatorCase(lambda t: -2 * ss.operators.Dense(random((3, 4), t))),
+    "sum": OperatorCase(
+        lambda t: ss.operators.Diagonal(random((5,), t)) - ss.operators.Identity((5,))
+    ),
+    "sum, real unknown": OperatorCase(
+        lambda t: (
+            ss.operators.Fourier((5,), dtype=complex_of(t)).real()
+            + ss.operators.Dense(random((5, 5), t))
+        ),
+        REAL,
+    ),
+    "composition": OperatorCase(
+        lambda t: (
+            ss.operators.Gradient((4, 3))
+            @ ss.operators.Convolution(random((3, 2), t), (4, 3))
+        )
+    ),
+    "composition, real first": OperatorCase(
+        lambda t: (
+            ss.operators.Fourier((4,), dtype=t)
+            @ ss.operators.Dense(random((4, 6), t).real.copy())
+        ),
+        COMPLEX,
+    ),
+    "vstack": OperatorCase(
+        lambda t: ss.operators.vstack(
+            ss.operators.Gradient((3, 4)), ss.operators.Diagonal(random((3, 4), t))
+        )
+    ),
+    "hstack": OperatorCase(
+        lambda t: ss.operators.hstack(
+            ss.operators.Dense(random((4, 3), t)), ss.operators.Identity((4,))
+        )
+    ),
+    "block_diag": OperatorCase(
+        lambda t: ss.operators.block_diag(
+            ss.operators.Kronecker(random((2, 3), t), random((3, 4), t)),
+            ss.operators.Identity((2, 4)),
+        )
+    ),
+    "kron": OperatorCase(
+        lambda t: ss.operators.kron(
+            ss.operators.Gradient((3, 2)), ss.operators.Dense(random((2, 4), t))
+        )
+    ),
+    "left multiply": OperatorCase(lambda t: LeftMultiply(random((5, 2), t), 3)),
+    "right multiply": OperatorCase(lambda t: RightMultiply(random((2, 5), t), 3)),
+    "sparse": OperatorCase(
+        lambda t: ss.operators.as_operator(scipy.sparse.csr_array(random((5, 4), t))),
+        libraries=("numpy",),
+    ),
+    "pylops": OperatorCase(
+        lambda t: ss.operators.as_operator(
+            pylops.FirstDerivative((5, 4), axis=0, dtype=t)
+        ),
+        libraries=("numpy",),
+    ),
+}
+
+PRIORS: dict[str, PriorCase] = {
+    "L1": PriorCase(lambda: ss.priors.L1(0.7)),
+}
+
+
+def _sensing(dtype: str, prior: Any, *, loss: str = "least squares") -> Any:
+    """Sparse recovery from half as many Gaussian measurements as unknowns."""
+    A = ss.operators.Dense(random((30, 60), dtype) / np.asarray(5, dtype))
+    truth = np.zeros(60, dtype)
+    truth[[3, 17, 18, 42]] = random((4,), dtype, 1) + 2
+    noise = 0.05 * random((30,), dtype, 2)
+    y = A(truth) + noise.astype(dtype)
+    if loss == "noise ball":
+        return ss.Problem(ss.NoiseBall(A, y, float(np.linalg.norm(noise))), prior)
+    if loss == "huber":
+        y[4] += 10
+        return ss.Problem(ss.Huber(A, y, 0.1), prior)
+    return ss.Problem(ss.LeastSquares(A, y), prior)
+
+
+def _deblurring(dtype: str, prior: Any) -> Any:
+    """A blurred square under noise."""
+    scene = np.zeros((16, 16), dtype)
+    scene[4:10, 5:12] = 1
+    kernel = (np.ones((3, 3)) / 9).astype(np.empty(0, dtype).real.dtype)
+    A = ss.operators.Convolution(kernel, (16, 16))
+    y = A(scene) + (0.02 * random((16, 16), dtype, 3)).astype(dtype)
+    return ss.Problem(ss.LeastSquares(A, y), prior)
+
+
+def _factorisation(dtype: str, priors: Any, *, loss: Any = ss.LeastSquares) -> Any:
+    """A noisy non-negative product of rank two."""
+    rng = np.random.default_rng(4)
+    M, A = rng.random((8, 2)), rng.random((2, 12))
+    y = (M @ A + 0.01 * rng.random((8, 12))).astype(dtype)
+    product = ss.operators.Product("M", "A", shape=(8, 2, 12))
+    return ss.Problem(loss(product, y), priors)
+
+
+PROBLEMS: dict[str, Callable[[str], Any]] = {
+    "lasso": lambda t: _sensing(t, ss.priors.L1(0.1)),
+    "magnitude lasso": lambda t: _sensing(t, ss.priors.Magnitude(ss.priors.L1(0.1))),
+    "group lasso": lambda t: _sensing(t, ss.priors.GroupL2(0.2, np.arange(60) // 3)),
+    "basis pursuit": lambda t: _sensing(t, ss.priors.L1(1.0), loss="noise ball"),
+    "robust lasso": lambda t: _sensing(t, ss.priors.L1(0.1), loss="huber"),
+    "total variation": lambda t: _deblurring(t, ss.priors.TotalVariation(0.02)),
+    "tv as a term": lambda t: _deblurring(
+        t,
+        ss.priors.Term(ss.priors.GroupL2(0.02, 0), ss.operators.Gradient((16, 16))),
+    ),
+    "tv and l1": lambda t: _deblurring(
+        t, ss.priors.TotalVariation(0.02) + ss.priors.L1(0.01)
+    ),
+    "nmf": lambda t: _factorisation(
+        t, {"M": ss.priors.NonNegative(), "A": ss.priors.NonNegative()}
+    ),
+    "robust nmf": lambda t: _factorisation(
+        t, {"M": ss.priors.NonNegative(), "A": ss.priors.NonNegative()}, loss=ss.L21
+    ),
+    "ridge factorisation": lambda t: _factorisation(
+        t, {"M": ss.priors.SquaredL2(0.1), "A": ss.priors.SquaredL2(0.1)}
+    ),
+}
+
+SOLVERS: dict[str, SolverCase] = {
+    "ProximalGradient": SolverCase(
+        lambda: ss.ProximalGradient(),
+        {
+            "lasso": 300,
+            "magnitude lasso": 300,
+            "group lasso": 300,
+            "robust lasso": 600,
+            "total variation": 200,
+        },
+    ),
+    "ProximalGradient with backtracking": SolverCase(
+        lambda: ss.ProximalGradient(backtracking=True),
+        {"lasso": 300, "robust lasso": 600, "total variation": 200},
+    ),
+    "ADMM": SolverCase(
+        lambda: ss.ADMM(),
+        {
+            "lasso": 300,
+            "magnitude lasso": 300,
+            "group lasso": 300,
+            "basis pursuit": 400,
+            "robust lasso": 400,
+            "total variation": 200,
+            "tv as a term": 300,
+            "tv and l1": 300,
+        },
+    ),
+    "PrimalDual": SolverCase(
+        lambda: ss.PrimalDual(),
+        {
+            "lasso": 1000,
+            "magnitude lasso": 1000,
+            "group lasso": 1000,
+            "basis pursuit": 1000,
+            "robust lasso": 2000,
+            "total variation": 1000,
+            "tv as a term": 1000,
+            "tv and l1": 1000,
+        },
+    ),
+    "AlternatingMinimization": SolverCase(
+        lambda: ss.AlternatingMinimization(),
+        {"nmf": 3000, "robust nmf": 3000, "ridge factorisation": 1000},
+    ),
+}

@@ -1,0 +1,104 @@
+"""Choosing lam: paths, discrepancy, held-out data."""
+
+import math
+
+import numpy as np
+import pytest
+from cases import random
+
+import sparsesolve as ss
+
+NOISE = 0.05
+
+
+def sparse_problem(seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((60, 100)) / math.sqrt(60)
+    truth = np.zeros(100)
+    truth[rng.choice(100, 6, replace=False)] = rng.choice([-1.0, 1.0], 6)
+    y = a @ truth + NOISE * rng.standard_normal(60)
+    loss = ss.LeastSquares(ss.operators.Dense(a), y)
+    return ss.Problem(loss, ss.priors.L1(1.0)), truth
+
+
+def test_path_is_warm_started_and_equals_cold_solves():
+    problem, _ = sparse_problem()
+    result = ss.path(problem, n_lams=8, tol=1e-9, max_iter=5000)
+    assert result.best is None
+    assert result.lams[0] == pytest.approx(problem.lam_max())
+    assert np.all(np.diff(result.lams) < 0)
+    assert not result.solutions[0].x.any()
+    cold = ss.solve(problem.with_lam(result.lams[5]), tol=1e-9, max_iter=5000)
+    np.testing.assert_allclose(result.solutions[5].x, cold.x, atol=1e-7)
+    warm_iterations = sum(s.n_iter for s in result.solutions)
+    cold_iterations = sum(
+        ss.solve(problem.with_lam(lam), tol=1e-9, max_iter=5000).n_iter
+        for lam in result.lams
+    )
+    assert warm_iterations < cold_iterations
+
+
+def test_discrepancy_takes_the_largest_lam_within_the_noise():
+    problem, truth = sparse_problem()
+    result = ss.path(problem, choose="discrepancy", noise=NOISE)
+    level = NOISE * math.sqrt(60)
+    assert result.scores[-1] <= level
+    assert np.all(result.scores[:-1] > level)
+    assert result.lam == result.lams[-1]
+    assert "largest" in result.best.choices["lam"]
+    assert np.linalg.norm(result.best.x - truth) < 0.5 * np.linalg.norm(truth)
+
+
+def test_discrepancy_out_of_reach_is_said():
+    problem, _ = sparse_problem()
+    with pytest.warns(RuntimeWarning, match="above the noise level"):
+        result = ss.path(problem, [0.5, 0.4], choose="discrepancy", noise=1e-6)
+    assert result.lam == 0.4
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_held_out_data_choose_a_good_lam(axis):
+    problem, truth = sparse_problem()
+    result = ss.path(problem, choose="held_out", axis=axis, ratio=1e-2)
+    errors = [np.linalg.norm(s.x - truth) for s in result.solutions]
+    assert np.linalg.norm(result.best.x - truth) < 1.5 * min(errors)
+    assert "held-out" in result.best.choices["lam"]
+    assert result.best.state is not None
+
+
+def test_held_out_channels_leave_whole_slices_out():
+    from sparsesolve.paths import _held_out
+
+    A = ss.operators.Identity((4, 10))
+    loss = ss.LeastSquares(A, random((4, 10), "float64"))
+    held = _held_out(loss, -1, 0.2, seed=3)
+    assert held.shape == (4, 10)
+    assert held.all(axis=0).sum() == 2
+    assert (held.any(axis=0) == held.all(axis=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"choose": "magic"}, ValueError, "choose is 'magic'"),
+        ({"choose": "discrepancy"}, ValueError, "needs noise"),
+        ({"choose": "discrepancy", "noise": -1}, ValueError, "noise is -1"),
+        ({"lams": []}, ValueError, "lams is empty"),
+        ({"lams": [1.0, 0.0]}, ValueError, "lams is 0"),
+        ({"ratio": 2}, ValueError, "ratio is 2"),
+        ({"choose": "held_out", "fraction": 1.5}, ValueError, "fraction is 1.5"),
+        ({"choose": "held_out", "axis": 4}, ValueError, "axis is 4"),
+    ],
+)
+def test_bad_input_is_one_sentence(change, error, message):
+    problem, _ = sparse_problem()
+    with pytest.raises(error, match=message):
+        ss.path(problem, **change)
+
+
+def test_a_prior_without_lam_or_lam_max_is_refused():
+    problem, _ = sparse_problem()
+    with pytest.raises(TypeError, match="prior with a lam"):
+        ss.path(problem.with_prior(ss.priors.NonNegative()))
+    with pytest.raises(TypeError, match="pass lams"):
+        ss.path(problem.with_prior(ss.priors.TotalVariation(1.0)))
