@@ -106,7 +106,7 @@ REGISTRY: dict[str, DataSet] = {
         licence="Apache-2.0",
         publisher="https://github.com/EMFMed/MERIT",
         addresses=_MERIT_ADDRESSES,
-        reading="sparsesolve.applications.radar: importer of a folder of CSV files",
+        reading="sparsesolve.applications.merit.read_merit(folder, name)",
     ),
     "samson": DataSet(
         title="Samson: 95 x 95 pixels, 156 bands, 401-889 nm, 3 materials",

@@ -27,7 +27,7 @@ class Gradient(Operator):
     Notes
     -----
     ``out_shape`` is ``(len(axes), *shape)``, a vector field with its components
-    first. The norm is known: √(Σ 4 cos²(π / 2n)) over the lengths n of the axes.
+    first. The norm is known: √(Σ 4 sin²(π (n − 1) / 2n)) over the lengths n of the axes.
 
     Examples
     --------
@@ -63,7 +63,9 @@ class Gradient(Operator):
 
     def norm(self) -> float:
         lengths = [self.in_shape[axis] for axis in self.axes]
-        return math.sqrt(sum(4 * math.cos(math.pi / (2 * n)) ** 2 for n in lengths))
+        return math.sqrt(
+            sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in lengths)
+        )
 
     def _shifted(self, axis: int) -> tuple[list[slice], list[slice]]:
         """Index all but the last, and all but the first, entries along `axis`."""

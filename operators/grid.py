@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve import checks
-from sparsesolve.backends import Shape
+from sparsesolve.backends import Array, Shape
 
 Floats = NDArray[np.float64]
 _LARGEST_METRES = 20.0
@@ -56,7 +56,7 @@ class Grid:
         self.axes = tuple(
             _axis(name, v) for name, v in zip("xyz", (x, y, z), strict=True)
         )
-        self.region = None if region is None else _region(region, self.shape)
+        self.region: Array = None if region is None else _region(region, self.shape)
 
     @classmethod
     def box(cls, center: Any, extent: Any, spacing: Any) -> Grid:
@@ -100,10 +100,16 @@ class Grid:
         """Voxels along x, y and z."""
         return tuple(axis.size for axis in self.axes)
 
-    @cached_property
+    @property
     def points(self) -> Floats:
         """Voxel centres, shape ``(nx, ny, nz, 3)``, m."""
-        return np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1)
+        return self._points
+
+    @cached_property
+    def _points(self) -> Floats:
+        points = np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1)
+        points.flags.writeable = False
+        return points
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -62,6 +62,12 @@ class Kronecker(Operator):
             raise ValueError("Kronecker got no factors; wanted at least one matrix")
         for k, a in enumerate(factors):
             checked_matrix(f"factor {k}", a)
+        devices = sorted({device_of(a) for a in factors})
+        if len(devices) > 1:
+            raise TypeError(
+                f"Kronecker got factors on {' and '.join(devices)}; move them to one "
+                "device with sparsesolve.backends.to_device"
+            )
         dtype = common_dtype(*(dtype_of(a) for a in factors))
         xp = array_namespace(*factors)
         native = native_dtype(xp, dtype)
@@ -69,8 +75,6 @@ class Kronecker(Operator):
         self.in_shape = tuple(a.shape[1] for a in factors)
         self.out_shape = tuple(a.shape[0] for a in factors)
         self.in_dtype = self.out_dtype = dtype
-        if len({device_of(a) for a in factors}) > 1:
-            self.device  # noqa: B018 - raises, naming the devices
 
     @cached_property
     def _adjoint_factors(self) -> tuple[Array, ...]:
@@ -110,13 +114,14 @@ def _multiply_modes(factors: tuple[Array, ...], x: Array) -> Array:
         return on_parts(lambda parts: _multiply_modes(factors, parts), x)
     if is_complex(factors[0]) and not is_complex(x):
         x = array_namespace(x).astype(x, factors[0].dtype)
-    n = len(factors)
-    order = sorted(
-        range(n), key=lambda k: 1 / factors[k].shape[1] - 1 / factors[k].shape[0]
-    )
-    for k in order:
-        x = _multiply_mode(factors[k], x, k - n)
+    for k in mode_order([a.shape for a in factors]):
+        x = _multiply_mode(factors[k], x, k - len(factors))
     return x
+
+
+def mode_order(shapes: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the order in which multiplying modes costs the fewest operations."""
+    return sorted(range(len(shapes)), key=lambda k: 1 / shapes[k][1] - 1 / shapes[k][0])
 
 
 def _multiply_mode(a: Array, x: Array, axis: int) -> Array:

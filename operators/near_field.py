@@ -116,7 +116,7 @@ class NearFieldMIMO(Operator):
             raise TypeError(f"grid is a {type(grid).__name__}; wanted sparsesolve.Grid")
         if sign not in (-1, 1):
             raise ValueError(f"sign is {sign!r}; wanted -1 or 1")
-        if np.dtype(dtype).kind != "c":
+        if np.dtype(dtype) not in (np.complex64, np.complex128):
             raise TypeError(f"dtype is {dtype!r}; wanted complex64 or complex128")
         self.grid, self.sign, self.spreading = grid, int(sign), bool(spreading)
         self.speed = checks.positive("speed", speed)
@@ -227,7 +227,9 @@ class NearFieldMIMO(Operator):
         y: Array = 0.0
         for tile in self._tiles():
             part = x[:, tile]
-            y = y + xp.stack([self._measure(w, part) for w in self._waves(tile)], axis=1)
+            y = y + xp.stack(
+                [self._measure(w, part) for w in self._waves(tile)], axis=1
+            )
         return y
 
     def _plain_adjoint(self, y: Array) -> Array:
@@ -301,7 +303,7 @@ class NearFieldMIMO(Operator):
         points = self.grid.points.reshape(-1, 3)
         if self.grid.region is not None:
             points = points[np.ravel(self.grid.region)]
-        points = self._here(points)
+        points = self._here(np.array(points))  # torch wants it writable
         per_hertz = self.sign * 2 * math.pi / self.speed
         step, runs = self._spacing
         freq = to_numpy(self.freq)

@@ -36,7 +36,9 @@ def frequencies(values: Any) -> Floats:
     if freq.ndim != 1:
         raise ValueError(f"freq has shape {freq.shape}; wanted (n_freq,)")
     if np.any(freq <= 0):
-        raise ValueError(f"freq has entries <= 0, such as {freq.min():g}; wanted Hz > 0")
+        raise ValueError(
+            f"freq has entries <= 0, such as {freq.min():g}; wanted Hz > 0"
+        )
     if freq.max() < _LOWEST_HERTZ:
         raise ValueError(
             f"freq looks like GHz (it spans {freq.min():g} to {freq.max():g}); wanted "
@@ -86,6 +88,8 @@ def broadcastable(
             f"{name} has shape {array.shape}; wanted {shape} or a shape that "
             f"broadcasts to it{checks.swapped(array.shape, shape)}"
         ) from None
+    if dtype.kind == "b" and not array.any():
+        raise ValueError(f"{name} is False everywhere; wanted at least one valid datum")
     return array.astype(dtype)
 
 
@@ -93,7 +97,8 @@ def refuse_antenna_in_voxel(name: str, positions: Floats, grid: Grid) -> None:
     """Refuse an antenna nearer to a voxel centre than half a voxel's diagonal."""
     reach = 0.5 * float(np.linalg.norm(grid.spacing))
     offsets = [
-        np.abs(positions[:, i, None] - axis[None, :]) for i, axis in enumerate(grid.axes)
+        np.abs(positions[:, i, None] - axis[None, :])
+        for i, axis in enumerate(grid.axes)
     ]
     suspects = np.sqrt(sum(o.min(axis=1) ** 2 for o in offsets)) <= reach
     region = np.ones(grid.shape, bool) if grid.region is None else grid.region

@@ -9,9 +9,9 @@ parts are kept apart because interleaved complex numbers do not vectorise.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange  # noqa: TID253 - imported on the first application
 
 from sparsesolve.backends import Array
+from sparsesolve.kernels import njit, prange
 
 # Four frequencies a pass over a tile that stays in the first-level cache. The number
 # of groups is fixed, so that sums do not depend on the number of threads.
@@ -24,7 +24,14 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 @njit(parallel=True, fastmath=_FAST, cache=True, error_model="numpy")
 def forward(
-    x: Array, p: Array, q: Array, dp: Array, dq: Array, tx: Array, rx: Array, n_freq: int
+    x: Array,
+    p: Array,
+    q: Array,
+    dp: Array,
+    dq: Array,
+    tx: Array,
+    rx: Array,
+    n_freq: int,
 ) -> Array:
     """Return Σ_v p q (dp dq)^k x of shape ``(batch, n_freq, n_channels)``.
 

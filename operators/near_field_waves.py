@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ def equally_spaced(freq: Floats) -> tuple[float, tuple[Run, ...]]:
                 continue
         pieces = math.ceil((k - first) / _LONGEST)
         edges = [first + (k - first) * i // pieces for i in range(pieces + 1)]
-        runs += [Run(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+        runs += [Run(a, b - a) for a, b in pairwise(edges)]
         first = k
     return step, tuple(runs)
 

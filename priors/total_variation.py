@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any, Self
 
@@ -12,17 +11,15 @@ from sparsesolve import checks
 from sparsesolve.backends import (
     Array,
     Shape,
-    abs_squared,
     array_namespace,
     device_of,
-    dtype_of,
-    expand,
+    is_array,
     is_complex,
-    real_dtype,
     to_device,
     to_numpy,
 )
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors import tv_dual
+from sparsesolve.priors.base import Prior
 
 
 class TotalVariation(Prior):
@@ -99,7 +96,9 @@ class TotalVariation(Prior):
 
     def value(self, x: Array) -> Array:
         n = self.item_axes(x)
-        return self.lam * self.total(self._norms(gradient(x, n), n), x)
+        g = tv_dual.gradient(x, n)
+        norms = tv_dual.lengths(g, n, self.isotropic)
+        return self.lam * self.total(array_namespace(x).sum(norms, axis=-n - 1), x)
 
     def prox(self, v: Array, step: Any) -> Array:
         return self.prox_warm(v, step, None)[0]
@@ -111,95 +110,50 @@ class TotalVariation(Prior):
         if n == 1 and not is_complex(v):
             return self._lines(v, step), warm
         if warm is None:
-            xp = array_namespace(v)
-            warm = xp.zeros_like(gradient(v, n))
+            warm = array_namespace(v).zeros_like(tv_dual.gradient(v, n))
+        how = tv_dual.Settings(self.isotropic, self.tol, self.max_iter)
         if device_of(v) == "numpy":
-            return self._volumes(v, step, warm)
-        return self._plain(v, step, warm)
-
-    def _norms(self, g: Array, n: int) -> Array:
-        """Norms of vectors along the axis of `g` that precedes its last `n` axes."""
-        xp = array_namespace(g)
-        if self.isotropic:
-            return xp.sqrt(xp.sum(abs_squared(g), axis=-n - 1))
-        return xp.sum(xp.abs(g), axis=-n - 1)
+            x, warm, done = self._volumes(v, step, warm, how)
+        else:
+            x, warm, done = tv_dual.plain(v, self.weight(v, step), warm, n, how)
+        if not done:
+            warnings.warn(
+                f"{self!r} stopped its prox at max_iter with a duality gap above tol",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return x, warm
 
     def _lines(self, v: Array, step: Any) -> Array:
-        from sparsesolve.priors import tv_kernels
+        rows = to_numpy(v)
+        weights = self._weights(step, rows.shape[:-1])
+        x = tv_dual.lines(rows.reshape(-1, rows.shape[-1]), weights)
+        return to_device(x.reshape(rows.shape), device_of(v))
 
-        rows = to_numpy(v).reshape(-1, v.shape[-1])
-        weights = self._weights(step, v.shape[:-1])
-        centre, scale = _normalisation(rows)
-        x = np.empty(rows.shape)
-        tv_kernels.denoise_lines((rows - centre) / scale, weights / scale[:, 0], x)
-        x = _restored(x, rows, centre, scale)
-        return to_device(x.reshape(v.shape), device_of(v))
-
-    def _volumes(self, v: Array, step: Any, warm: Array) -> tuple[Array, Array]:
+    def _volumes(
+        self, v: Array, step: Any, warm: Array, how: tv_dual.Settings
+    ) -> tuple[Array, Array, bool]:
         n = self.item_axes(v)
-        shape = v.shape[v.ndim - n :]
-        rows, duals = v.reshape(-1, *shape), warm.reshape(-1, n, *shape).copy()
-        weights = self._weights(step, v.shape[: v.ndim - n])
-        x = np.empty_like(rows)
-        for i, row in enumerate(rows):
-            x[i] = self._volume(row, weights[i], duals[i])
-        return x.reshape(v.shape), duals.reshape(warm.shape)
+        batch, shape = v.shape[: v.ndim - n], v.shape[v.ndim - n :]
+        weights = self._weights(step, batch)
+        rows, duals = v.reshape(-1, *shape), warm.reshape(-1, n, *shape)
+        solved = [
+            tv_dual.compiled(*args, how)
+            for args in zip(rows, weights, duals, strict=True)
+        ]
+        x = np.stack([x for x, _, _ in solved]).reshape(v.shape)
+        duals = np.stack([p for _, p, _ in solved]).reshape(warm.shape)
+        return x, duals, all(done for _, _, done in solved)
 
-    def _volume(self, v: Array, w: float, dual: Array) -> Array:
-        """Return the prox of one array, `dual` updated in place."""
-        from sparsesolve.priors import tv_kernels
+    def _weights(self, step: Any, batch: Shape) -> Array:
+        """Return lam·step for every array of a batch, flat, on the host."""
+        lam, step = (to_numpy(a) if is_array(a) else a for a in (self.lam, step))
+        return np.broadcast_to(np.asarray(lam * step, np.float64), batch).ravel()
 
-        centre, scale = _normalisation(v[None])
-        if not np.isfinite(scale).all() or (v == v.flat[0]).all():
-            return v
-        centred = np.ascontiguousarray((v - centre[0]) / scale[0])
-        planes = (v.shape[0], -1) if v.ndim > 1 else (1, -1)
-        flat = centred.view(np.float64).reshape(planes)
-        s = 2 if is_complex(v) else 1
-        # The row axis is the kernel's last; volumes alone have its middle one.
-        axes = [[2], [0, 2], [0, 1, 2]][v.ndim - 1]
-        P = np.zeros((3, *flat.shape), np.float32)
-        P[axes] = dual.view(real_dtype(v.dtype)).reshape(v.ndim, *flat.shape)
-        x = np.empty_like(flat)
-        for precision in (np.float32, np.float64):
-            P = P.astype(precision)
-            done, n_steps = tv_kernels.ascend(
-                flat, flat.astype(precision), w / scale.item(), P, v.shape[-1] * s, s,
-                self.isotropic, self.tol, self.max_iter, x,
-            )  # fmt: skip
-            if done or n_steps == self.max_iter:
-                break
-        if not done:
-            self._warn()
-        dual[...] = P[axes].astype(real_dtype(v.dtype)).view(v.dtype).reshape(dual.shape)
-        return _restored(x.view(centred.dtype).reshape(v.shape), v, centre, scale)
 
-    def _plain(self, v: Array, step: Any, p: Array) -> tuple[Array, Array]:
-        """Run the kernel's iteration in the array API, a batch in lockstep."""
-        xp = array_namespace(v)
-        n = self.item_axes(v)
-        items = tuple(range(-n, 0))
-        eps = float(np.finfo(dtype_of(v)).eps)
-
-        def total(terms: Array) -> Array:
-            return xp.sum(terms, axis=items, keepdims=True)
-
-        size = math.prod(v.shape[v.ndim - n :])
-        centre = total(v) / size
-        scale = xp.sqrt(total(abs_squared(v - centre)) / size)
-        scale = xp.where(scale > eps * xp.abs(centre), scale, xp.ones_like(scale))
-        z = (v - centre) / scale
-        w = self.weight(v, step) / scale
-        n_axes = sum(length > 1 for length in v.shape[v.ndim - n :])
-        c = xp.expand_dims(1 / (4 * max(n_axes, 1) * w), axis=-n - 1)
-        y, t, check = p, xp.zeros_like(scale), min(4, self.max_iter)
-        for k in range(1, self.max_iter + 1):
-            new = self._project(y + c * gradient(z - w * adjoint(y, n), n), n)
-            uphill = inner(y - new, new - p, n + 1)
-            y = new + xp.expand_dims(t / (t + 5), axis=-n - 1) * (new - p)
-            p, t = new, xp.where(expand(uphill, n) > 0, xp.zeros_like(t), t + 1)
-            if k < check:
-                continue
-            x = z - w * adjoint(p, n)
-            g = gradient(x, n)
-            ...
+def _check_axes(n: int) -> None:
+    if not 1 <= n <= 3:
+        raise ValueError(
+            f"TotalVariation got an unknown of {n} axes; wanted 1 to 3 (leading axes "
+            "are a batch once `bind` has told the shape of one unknown)"
+        )

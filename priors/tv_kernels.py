@@ -299,11 +299,12 @@ def ascend(
         if k < check:
             continue
         gap, value = _gap(v, w, P, axes, m, s, isotropic, n_slabs, x)
-        rounding = 4 * np.finfo(u.dtype).eps * w * w * v.size
-        if u.dtype.itemsize == 4 and rounding > tol * value:
+        eps = np.finfo(u.dtype).eps
+        rounding = 4 * eps * w * (w + 1) * v.size
+        if eps > 1e-10 and rounding > tol * value:
             return False, k
         excess = gap / max(tol * value, rounding)
-        if excess <= 1:
+        if not excess > 1:
             return True, k
         # The gap falls as 1/k²: look again shortly before it should have fallen.
         wait = int(0.7 * k * (np.sqrt(excess) - 1))

@@ -7,6 +7,8 @@ import errno
 import io
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -36,7 +38,7 @@ class _Shield(io.FileIO):
     HDF5 crashes the process (segmentation fault at the next close) when a write fails
     under its metadata cache, so the first failure is kept in `error`, later writes are
     dropped, and `atomic_h5` raises it once HDF5 has let go of the file. The same holds
-    for a Ctrl-C that Python delivers inside the callback.
+    for what a signal handler raises inside the callback.
     """
 
     error: BaseException | None = None
@@ -91,7 +93,7 @@ def atomic_h5(path: StrPath) -> Iterator[h5py.File]:
             shield = _Shield(part, "x+b")
         with shield:
             try:
-                with h5py.File(shield, "w") as file:
+                with _ctrl_c_drops(shield), h5py.File(shield, "w") as file:
                     yield file
             except Exception:
                 # What HDF5 says after a failed write is its consequence.
@@ -107,6 +109,29 @@ def atomic_h5(path: StrPath) -> Iterator[h5py.File]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+@contextlib.contextmanager
+def _ctrl_c_drops(shield: _Shield) -> Iterator[None]:
+    """Let Ctrl-C drop the file instead of raising inside h5py, where it can be lost.
+
+    A second one raises at once. Handlers that others installed are left alone.
+    """
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def drop(*_: object) -> None:
+        if shield.error is not None:
+            raise KeyboardInterrupt
+        shield.error = KeyboardInterrupt()
+
+    signal.signal(signal.SIGINT, drop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager

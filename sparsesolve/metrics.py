@@ -137,8 +137,7 @@ def peak_width(profile: Array, positions: Array, *, drop_db: float = 3.0) -> flo
 def _values(name: str, x: Array) -> Floats:
     checks.finite(name, x)
     array = to_numpy(x)
-    values = np.abs(array) if array.dtype.kind == "c" else array
-    return values.astype(np.float64)
+    return np.asarray(np.abs(array) if array.dtype.kind == "c" else array, np.float64)
 
 
 def _power(x: Array) -> Floats:

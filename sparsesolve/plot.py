@@ -190,11 +190,11 @@ def _decibels(name: str, x: Array, grid: Grid | None) -> Floats:
             f"{checks.swapped(shape, grid.shape)}"
         )
     checks.finite(what, x)
-    magnitude = np.abs(to_numpy(x)).astype(np.float64)
+    magnitude = np.asarray(np.abs(to_numpy(x)), np.float64)
     top = float(magnitude.max())
     if top == 0:
         raise ValueError(f"{what} is zero everywhere; there is nothing to draw")
-    return 20 * np.log10(np.maximum(magnitude / top, 1e-300))
+    return np.asarray(20 * np.log10(np.maximum(magnitude / top, 1e-300)))
 
 
 class _Frame:

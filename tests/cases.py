@@ -65,6 +65,17 @@ def complex_of(dtype: str) -> str:
     return str(np.result_type(dtype, np.complex64))
 
 
+def near_field(dtype: str, **options: Any) -> Any:
+    """A small near-field radar: 3 transmitters, 2 receivers, 4 frequencies."""
+    antennas = np.array([[-0.1, 0, 0], [0.1, 0.05, 0], [0, -0.1, 0.02]])
+    freq = np.array([2e9, 3e9, 4e9, 6e9])
+    grid = ss.Grid([-0.02, 0.0, 0.03], [0.01, 0.05], [0.2, 0.26])
+    grid = ss.Grid(*grid.axes, region=options.pop("region", None))
+    return ss.operators.NearFieldMIMO(
+        antennas, antennas[:2] + 0.03, freq, grid, dtype=dtype, **options
+    )
+
+
 OPERATORS: dict[str, OperatorCase] = {
     "Dense": OperatorCase(lambda t: ss.operators.Dense(random((5, 7), t))),
     "Dense, tall": OperatorCase(lambda t: ss.operators.Dense(random((6, 4), t))),
@@ -155,6 +166,20 @@ OPERATORS: dict[str, OperatorCase] = {
             pylops.FirstDerivative((5, 4), axis=0, dtype=t)
         ),
         libraries=("numpy",),
+    ),
+    "NearFieldMIMO": OperatorCase(near_field, COMPLEX),
+    "NearFieldMIMO, channels": OperatorCase(
+        lambda t: near_field(t, channels=[[0, 1], [2, 0], [1, 1]], sign=1, speed=2e8),
+        COMPLEX,
+    ),
+    "NearFieldMIMO, masked and calibrated": OperatorCase(
+        lambda t: near_field(
+            t,
+            mask=random((4, 3, 2), "float64", 5) > -0.7,
+            calibration=random((3, 1), t, 6),
+            region=random((3, 2, 2), "float64", 7) > -0.5,
+        ),
+        COMPLEX,
     ),
 }
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -197,3 +198,19 @@ def test_hashes_are_those_of_the_files(data_folder, name):
         if not path.is_file():
             pytest.skip(f"{path} is absent")
         assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.files[file]
+
+
+@pytest.mark.parametrize(
+    ("platform", "place"),
+    [
+        ("linux", ".cache"),
+        ("darwin", "Library/Caches"),
+        ("win32", "AppData/Local"),
+    ],
+)
+def test_cache_of_each_system(tmp_path, monkeypatch, platform, place):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setattr(data.Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(data, "sys", SimpleNamespace(platform=platform))
+    assert data._cache() == tmp_path / place / "sparsesolve"

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -630,6 +632,46 @@ def test_operating_system_refuses(path, scan, monkeypatch, fails_in, code, words
     sentence(caught, f"cannot write {path}")
     assert path.read_bytes() == before
     assert leftovers(path) == ["file.h5"]
+
+
+def test_ctrl_c_for_real(path, scan):
+    save(path, scan)
+    before = path.read_bytes()
+    went_on = []
+    with pytest.raises(KeyboardInterrupt), atomic_h5(path) as file:
+        signal.raise_signal(signal.SIGINT)
+        file["data"] = np.zeros(10_000)
+        went_on.append("until HDF5 had let go")
+    assert went_on
+    with pytest.raises(KeyboardInterrupt), atomic_h5(path) as file:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        went_on.append("although asked twice")
+    assert len(went_on) == 1
+    assert path.read_bytes() == before
+    assert leftovers(path) == ["file.h5"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_handlers_of_others_are_left_alone(path, scan, monkeypatch):
+    seen = []
+    old = signal.signal(signal.SIGINT, lambda *_: seen.append("interrupted"))
+    try:
+        with atomic_h5(path) as file:
+            signal.raise_signal(signal.SIGINT)
+            write_tree(file, "tree", 1)
+    finally:
+        signal.signal(signal.SIGINT, old)
+    assert seen == ["interrupted"]
+    with open_h5(path) as file:
+        assert read_tree(file, "tree") == 1
+
+
+def test_writing_from_another_thread(path, scan):
+    thread = threading.Thread(target=save, args=(path, scan))
+    thread.start()
+    thread.join()
+    same(load(path).data, scan.data)
 
 
 def test_ctrl_c_inside_a_write_of_hdf5(path, scan, monkeypatch):

@@ -85,7 +85,9 @@ def _read_table(path: Path) -> NDArray[np.complex128]:
     rows = [line.split(",") for line in path.read_text().splitlines() if line.strip()]
     widths = {len(row) for row in rows}
     if len(widths) != 1:
-        raise ValueError(f"{path} has rows of {sorted(widths)} cells; wanted equal rows")
+        raise ValueError(
+            f"{path} has rows of {sorted(widths)} cells; wanted equal rows"
+        )
     return np.array(
         [
             [_number(cell, path, i, j) for j, cell in enumerate(row, start=1)]

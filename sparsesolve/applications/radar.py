@@ -18,6 +18,7 @@ from sparsesolve.applications.radar_simulation import (
     simulate_scan,
 )
 from sparsesolve.backends import Array, real_dtype
+from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares
 from sparsesolve.operators.grid import Grid
 from sparsesolve.operators.near_field import NearFieldMIMO
@@ -26,7 +27,6 @@ from sparsesolve.priors import L1, Magnitude, Prior
 from sparsesolve.problem import Problem
 from sparsesolve.scan import RadarScan
 from sparsesolve.solution import Solution, Status
-from sparsesolve.loop import solve
 from sparsesolve.solvers.base import Solver
 
 __all__ = [
@@ -82,12 +82,14 @@ def subtract(scan: RadarScan, reference: RadarScan) -> RadarScan:
             )
     scan, reference = scan.in_convention().read(), reference.in_convention().read()
     masks = [m for m in (scan.mask, reference.mask) if m is not None]
-    both_known = scan.noise is not None and reference.noise is not None
+    noise = None
+    if scan.noise is not None and reference.noise is not None:
+        noise = float(np.hypot(scan.noise, reference.noise))
     return replace(
         scan,
         data=scan.data - reference.data,
         mask=np.logical_and.reduce(masks) if masks else None,
-        noise=float(np.hypot(scan.noise, reference.noise)) if both_known else None,
+        noise=noise,
     )
 
 
@@ -216,7 +218,9 @@ def describe_image(
         given) counts as side energy.
     """
     peak = metrics.peak_position(x, grid)
-    row = {f"peak_{axis}_mm": 1e3 * float(v) for axis, v in zip("xyz", peak, strict=True)}
+    row = {
+        f"peak_{axis}_mm": 1e3 * float(v) for axis, v in zip("xyz", peak, strict=True)
+    }
     if target is not None:
         row["error_mm"] = 1e3 * float(np.linalg.norm(peak - np.asarray(target)))
     row["side_energy_db"] = metrics.side_energy(x, grid, center=target, radius=radius)
@@ -231,7 +235,7 @@ def _data(scan: RadarScan) -> Array:
     return scan.data if scan.mask is None else np.where(scan.mask, scan.data, 0)
 
 
-def _prior(prior: str | Prior) -> Prior:
+def _prior(prior: str | Prior) -> Any:
     if isinstance(prior, Prior):
         return prior
     if prior != "l1":

@@ -39,7 +39,7 @@ def scene_grid(
     Raises
     ------
     ValueError
-        Only one of `center` and `extent` is given, or the antennas lie in another plane.
+        Only one of `center` and `extent` is given, or the array's plane is another.
     """
     if (center is None) != (extent is None):
         raise ValueError("center and extent belong together; give both or neither")
@@ -52,7 +52,9 @@ def scene_grid(
             low[2], high[2] = low[2] + _NEAR * aperture, high[2] + _FAR * aperture
         center, extent = (low + high) / 2, high - low
     sides = np.broadcast_to(np.asarray(extent, dtype=float), (3,))
-    grid = Grid.box(center, sides, _spacing(scan, sides) if spacing is None else spacing)
+    grid = Grid.box(
+        center, sides, _spacing(scan, sides) if spacing is None else spacing
+    )
     return _inside(grid, antennas) if around else grid
 
 
