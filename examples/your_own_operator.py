@@ -32,12 +32,9 @@ print("relative mismatches:", ss.testing.check_operator(A))
 
 rng = np.random.default_rng(0)
 truth = np.zeros(200)
-truth[[30, 42, 110, 160]] = [1.0, -0.7, 1.5, 0.8]  # spikes, the first two close
-noise = 0.002
-y = A(truth) + noise * rng.standard_normal(200)
-
+truth[[30, 42, 110, 160]] = [1.0, -0.7, 1.5, 0.8]
+y = A(truth) + 0.002 * rng.standard_normal(200)
 problem = ss.Problem(ss.LeastSquares(A, y), ss.priors.L1(1.0))
-best = ss.path(problem, choose="discrepancy", noise=noise, max_iter=5000).best
-print(best)
-print("lam:", best.choices["lam"])
+best = ss.path(problem, choose="discrepancy", noise=0.002).best
+print(best, "lam:", best.choices["lam"])
 print("largest entries at", sorted(int(i) for i in np.argsort(-np.abs(best.x))[:4]))

@@ -12,8 +12,7 @@ from sparsesolve.backends import array_namespace
 class OneSided(ss.priors.Prior):
     """lam Σ max(x, 0), for real x."""
 
-    separable = True
-    keeps_nonnegative = True
+    separable = keeps_nonnegative = True
 
     def __init__(self, lam):
         self.lam = lam
@@ -23,8 +22,7 @@ class OneSided(ss.priors.Prior):
         return self.total(self.weight(x) * xp.where(x > 0, x, 0 * x), x)
 
     def prox(self, v, step):
-        xp = array_namespace(v)
-        weight = self.weight(v, step)
+        xp, weight = array_namespace(v), self.weight(v, step)
         return xp.where(v > weight, v - weight, xp.where(v > 0, 0 * v, v))
 
 

@@ -1,8 +1,4 @@
-"""A solver of your own: settings, a state, three functions; the loop is the library's.
-
-Proximal gradient descent without momentum: progress, stopping, history, Ctrl-C and
-checkpoints come for nothing.
-"""
+"""Settings, a state and three functions: progress, Ctrl-C, checkpoints come for free."""
 
 import math
 from dataclasses import dataclass
@@ -11,16 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import sparsesolve as ss
-from sparsesolve.solvers import Solver
-from sparsesolve.solvers.base import ARRAY_UNKNOWN, ONE_PROX, SMOOTH_LOSS
+from sparsesolve.solvers.base import ARRAY_UNKNOWN, ONE_PROX, SMOOTH_LOSS, Solver
 
 
-class State(NamedTuple):
-    """All that a step changes."""
-
+class State(NamedTuple):  # noqa: D101
     x: Any  # the answer if stopped now
     residual: float  # what tol is compared with
-    metrics: dict  # a row of history
+    metrics: dict[str, float]  # a row of history
 
 
 @dataclass(frozen=True)
@@ -38,14 +31,12 @@ class ForwardBackward(Solver):
     def step(self, problem, plan, state):
         gradient = problem.A.adjoint(problem.loss.gradient(problem.A.forward(state.x)))
         x = problem.prior.prox(state.x - plan * gradient, plan)
-        change = float(np.linalg.norm(x - state.x) / max(np.linalg.norm(x), 1e-30))
-        return State(x, change, {"objective": float(problem.value(x))})
+        change = np.linalg.norm(x - state.x) / max(np.linalg.norm(x), 1e-30)
+        return State(x, change, {"objective": problem.value(x)})
 
 
 rng = np.random.default_rng(0)
 A = ss.operators.Dense(rng.standard_normal((50, 80)))
-loss = ss.LeastSquares(A, rng.standard_normal(50))
-problem = ss.Problem(loss, ss.priors.L1(3.0))
+problem = ss.Problem(ss.LeastSquares(A, rng.standard_normal(50)), ss.priors.L1(3.0))
 print("check_solver:", ss.testing.check_solver(ForwardBackward(), problem))
-print(ss.solve(problem, ForwardBackward()))
-print(ss.solve(problem, ss.ProximalGradient()))
+print(ss.solve(problem, ForwardBackward()), ss.solve(problem, ss.ProximalGradient()))

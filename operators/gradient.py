@@ -27,7 +27,7 @@ class Gradient(Operator):
     Notes
     -----
     ``out_shape`` is ``(len(axes), *shape)``, a vector field with its components
-    first. The norm is known: √(Σ 4 sin²(π (n − 1) / 2n)) over the lengths n of the axes.
+    first. The norm is known: √(Σ 4 sin²(π (n − 1) / 2n)) over the axes' lengths n.
 
     Examples
     --------

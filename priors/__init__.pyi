@@ -5,3 +5,10 @@ from .base import Term as Term
 from .base import Zero as Zero
 from .total_variation import TotalVariation as TotalVariation
 from .sbl import SBL as SBL
+from .l1 import L1 as L1
+from .quadratic import SquaredL2 as SquaredL2
+from .groups import GroupL2 as GroupL2
+from .bounds import NonNegative as NonNegative
+from .simplex import Simplex as Simplex
+from .magnitude import Magnitude as Magnitude
+from .denoiser import Denoiser as Denoiser

@@ -111,11 +111,13 @@ class TotalVariation(Prior):
             return self._lines(v, step), warm
         if warm is None:
             warm = array_namespace(v).zeros_like(tv_dual.gradient(v, n))
-        how = tv_dual.Settings(self.isotropic, self.tol, self.max_iter)
+        how = tv_dual.Settings(self.isotropic, self.tol)
         if device_of(v) == "numpy":
             x, warm, done = self._volumes(v, step, warm, how)
         else:
-            x, warm, done = tv_dual.plain(v, self.weight(v, step), warm, n, how)
+            dual = tv_dual.PlainDual(v, self.weight(v, step), warm, n, how)
+            done = tv_dual.ascend(dual, self.max_iter)
+            x, warm = dual.result()
         if not done:
             warnings.warn(
                 f"{self!r} stopped its prox at max_iter with a duality gap above tol",
@@ -125,25 +127,27 @@ class TotalVariation(Prior):
         return x, warm
 
     def _lines(self, v: Array, step: Any) -> Array:
+        from sparsesolve.priors import tv_compiled
+
         rows = to_numpy(v)
         weights = self._weights(step, rows.shape[:-1])
-        x = tv_dual.lines(rows.reshape(-1, rows.shape[-1]), weights)
+        x = tv_compiled.lines(rows.reshape(-1, rows.shape[-1]), weights)
         return to_device(x.reshape(rows.shape), device_of(v))
 
     def _volumes(
         self, v: Array, step: Any, warm: Array, how: tv_dual.Settings
     ) -> tuple[Array, Array, bool]:
+        from sparsesolve.priors import tv_compiled
+
         n = self.item_axes(v)
         batch, shape = v.shape[: v.ndim - n], v.shape[v.ndim - n :]
-        weights = self._weights(step, batch)
         rows, duals = v.reshape(-1, *shape), warm.reshape(-1, n, *shape)
-        solved = [
-            tv_dual.compiled(*args, how)
-            for args in zip(rows, weights, duals, strict=True)
-        ]
-        x = np.stack([x for x, _, _ in solved]).reshape(v.shape)
-        duals = np.stack([p for _, p, _ in solved]).reshape(warm.shape)
-        return x, duals, all(done for _, _, done in solved)
+        x, p, done = np.empty_like(rows), np.empty_like(duals), True
+        for i, w in enumerate(self._weights(step, batch)):
+            dual = tv_compiled.CompiledDual(rows[i], float(w), duals[i], how)
+            done &= tv_dual.ascend(dual, self.max_iter)
+            x[i], p[i] = dual.result()
+        return x.reshape(v.shape), p.reshape(warm.shape), done
 
     def _weights(self, step: Any, batch: Shape) -> Array:
         """Return lam·step for every array of a batch, flat, on the host."""

@@ -1,7 +1,7 @@
-"""Three ways to the prox of total variation: direct, compiled dual, plain dual.
+"""The dual problem of the prox of total variation, by accelerated projected gradient.
 
-All of them first subtract the mean of an array and divide by its root mean square,
-which commutes with the prox and makes weights, tolerances and rounding comparable.
+Arrays are first freed of their mean and divided by their root mean square, which
+commutes with the prox and makes weights, tolerances and rounding comparable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from sparsesolve.backends import (
     expand,
     inner,
     is_complex,
-    real_dtype,
 )
 
 
@@ -28,7 +27,6 @@ class Settings(NamedTuple):
 
     isotropic: bool
     tol: float
-    max_iter: int
 
 
 def gradient(x: Array, n: int) -> Array:
@@ -61,127 +59,109 @@ def lengths(g: Array, n: int, isotropic: bool) -> Array:
     return xp.sqrt(xp.sum(abs_squared(g), axis=-n - 1, keepdims=True))
 
 
-def lines(v: Array, w: Array) -> Array:
-    """Exact prox of real NumPy rows `v`, each with its own weight, in linear time."""
-    from sparsesolve.priors import tv_kernels
+class PlainDual:
+    """The dual problem in the array API; a batch runs in lockstep.
 
-    z, centre, scale = _normalised(v.astype(np.float64, copy=False), 1)
-    x = np.empty_like(z)
-    tv_kernels.denoise_lines(z, w / scale[:, 0], x)
-    return _restored(x, v, centre, scale, 1)
-
-
-def compiled(v: Array, w: float, p: Array, how: Settings) -> tuple[Array, Array, bool]:
-    """Return prox, dual and success for one NumPy array `v` by the Numba kernels.
-
-    Dual steps are taken in float32, at a quarter of the time, as long as rounding
-    allows; the gap is measured in float64.
+    Momentum t/(t + 5): Chambolle & Dossal (2015), doi:10.1007/s10957-015-0746-4;
+    restart where it points downhill: O'Donoghue & Candès (2015),
+    doi:10.1007/s10208-013-9150-3.
     """
-    from sparsesolve.kernels import get_num_threads
-    from sparsesolve.priors import tv_kernels
 
-    n, per_entry = v.ndim, 2 if is_complex(v) else 1
-    z, centre, scale = _normalised(v.astype(np.result_type(v, np.float64)), n)
-    flat = z.view(np.float64).reshape(v.shape[0] if n > 1 else 1, -1)
-    # The kernel's axes are planes, rows and entries; only volumes have the middle one.
-    axes = ([2], [0, 2], [0, 1, 2])[n - 1]
-    real = real_dtype(v.dtype)
-    dual = np.zeros((3, *flat.shape), np.float32)
-    dual[axes] = np.ascontiguousarray(p).view(real).reshape(n, *flat.shape)
-    # A slab of planes per thread, if waking the threads at every step is worth it.
-    n_slabs = max(1, min(get_num_threads(), len(flat), flat.size >> 16))
-    x = np.empty_like(flat)
-    for precision in (np.float32, np.float64):
-        dual = dual.astype(precision, copy=False)
-        done, n_steps = tv_kernels.ascend(
-            flat,
-            flat.astype(precision, copy=False),
-            w / scale.item(),
-            dual,
-            v.shape[-1] * per_entry,
-            per_entry,
-            how.isotropic,
-            how.tol,
-            how.max_iter,
-            n_slabs,
-            x,
-        )
-        if done or n_steps == how.max_iter:
-            break
-    p = dual[axes].astype(real, copy=False).view(v.dtype).reshape(p.shape)
-    return _restored(x.view(z.dtype).reshape(v.shape), v, centre, scale, n), p, done
+    def __init__(self, v: Array, w: Any, p: Array, n: int, how: Settings) -> None:
+        self.v, self.p, self.y, self.n, self.how = v, p, p, n, how
+        self.z, self.centre, self.scale = normalised(v, n)
+        self.w = w / self.scale
+        self.t = array_namespace(v).zeros_like(self.scale)
+
+    def step(self) -> None:
+        """Project y + c ∇(z - w ∇ᵀy), the gradient step, and extrapolate."""
+        xp, n = array_namespace(self.v), self.n
+        c = self._over_axes(1 / (4 * n_axes(self.v, n) * self.w))
+        q = self.y + c * gradient(self.z - self.w * adjoint(self.y, n), n)
+        new = q / xp.clip(lengths(q, n, self.how.isotropic), min=1.0)
+        move = new - self.p
+        downhill = self._dot(self.y - new, move) > 0
+        self.p, self.y = new, new + self._over_axes(self.t / (self.t + 5)) * move
+        self.t = xp.where(downhill, xp.zeros_like(self.t), self.t + 1)
+
+    def excess(self) -> float:
+        """Set `x`; return by what factor the gap is above the tolerance."""
+        xp, n, z = array_namespace(self.v), self.n, self.z
+        self.x = z - self.w * adjoint(self.p, n)
+        g = gradient(self.x, n)
+        norms = xp.sum(lengths(g, n, self.how.isotropic), axis=-n - 1)
+        tv, fit = total(norms, n), total(abs_squared(self.x - z), n)
+        gap, value = self.w * (tv - self._dot(g, self.p)), fit / 2 + self.w * tv
+        # The constant array is the other candidate: the dual bounds its value too.
+        constant = total(abs_squared(self.x), n) / 2
+        better = constant < gap
+        self.x = xp.where(better, xp.zeros_like(self.x), self.x)
+        value = xp.where(better, value - gap + constant, value)
+        eps = float(np.finfo(dtype_of(z)).eps)
+        floor = rounding(eps, self.w, math.prod(z.shape[z.ndim - n :]))
+        allowed = xp.maximum(self.how.tol * value, floor)
+        return float(xp.max(xp.minimum(gap, constant) / allowed))
+
+    def result(self) -> tuple[Array, Array]:
+        """Return the prox and the dual."""
+        return restored(self.x, self.v, self.centre, self.scale, self.n), self.p
+
+    def _over_axes(self, a: Array) -> Array:
+        return array_namespace(a).expand_dims(a, axis=-self.n - 1)
+
+    def _dot(self, g: Array, h: Array) -> Array:
+        return expand(inner(g, h, self.n + 1), self.n)
 
 
-def plain(v: Array, w: Any, p: Array, n: int, how: Settings) -> tuple[Array, Array, bool]:
-    """Return prox, dual and success by the same iteration in the array API.
+def ascend(dual: Any, max_iter: int) -> bool:
+    """Take steps until the gap is small enough; return whether that was reached.
 
-    A batch runs in lockstep until all of its arrays are done.
+    At least four steps come first: a warm-started outer solver then always makes
+    progress, although its dual may already meet the tolerance.
     """
-    xp = array_namespace(v)
-    shape = v.shape[v.ndim - n :]
-    n_axes = max(1, sum(length > 1 for length in shape))
-    eps = float(np.finfo(dtype_of(v)).eps)
-
-    def over_axes(a: Array) -> Array:
-        return xp.expand_dims(a, axis=-n - 1)
-
-    def dots(g: Array, h: Array) -> Array:
-        return expand(inner(g, h, n + 1), n)
-
-    z, centre, scale = _normalised(v, n)
-    w = w / scale
-    c = over_axes(1 / (4 * n_axes * w))
-    y, t, check = p, xp.zeros_like(scale), min(4, how.max_iter)
-    for k in range(1, how.max_iter + 1):
-        q = y + c * gradient(z - w * adjoint(y, n), n)
-        new = q / xp.clip(lengths(q, n, how.isotropic), min=1.0)
-        uphill = dots(y - new, new - p)
-        y = new + over_axes(t / (t + 5)) * (new - p)
-        p, t = new, xp.where(uphill > 0, xp.zeros_like(t), t + 1)
+    check = min(4, max_iter)
+    for k in range(1, max_iter + 1):
+        dual.step()
         if k < check:
             continue
-        x = z - w * adjoint(p, n)
-        g = gradient(x, n)
-        tv = _total(xp.sum(lengths(g, n, how.isotropic), axis=-n - 1), n)
-        gap = w * (tv - dots(g, p))
-        value = _total(abs_squared(x - z), n) / 2 + w * tv
-        # The constant array is the other candidate: the dual bounds its value too.
-        constant = _total(abs_squared(x), n) / 2
-        x = xp.where(constant < gap, xp.zeros_like(x), x)
-        value = xp.where(constant < gap, value - gap + constant, value)
-        gap = xp.minimum(gap, constant)
-        rounding = 4 * eps * w * (w + 1) * math.prod(shape)
-        excess = float(xp.max(gap / xp.maximum(how.tol * value, rounding)))
+        excess = dual.excess()
         if not excess > 1:
-            break
-        check = _next_check(k, excess, how.max_iter)
-    return _restored(x, v, centre, scale, n), p, not excess > 1
+            return True
+        # The gap falls as 1/k²: look again shortly before it should have fallen.
+        wait = max(4.0, 0.7 * k * (math.sqrt(excess) - 1))
+        check = min(k + int(min(wait, k)), max_iter)
+    return False
 
 
-def _next_check(k: int, excess: float, max_iter: int) -> int:
-    """The gap falls as 1/k²: look again shortly before it should have fallen."""
-    wait = max(4, int(0.7 * k * (math.sqrt(excess) - 1)))
-    return min(k + min(wait, k), max_iter)
+def n_axes(v: Array, n: int) -> int:
+    """Count the axes along which there are differences; at least 1."""
+    return max(1, sum(length > 1 for length in v.shape[v.ndim - n :]))
 
 
-def _total(terms: Array, n: int) -> Array:
+def rounding(eps: float, w: Any, size: int) -> Any:
+    """Return a gap that a dual rounded to `eps` cannot be expected to fall below."""
+    return 4 * eps * w * (w + 1) * size
+
+
+def total(terms: Array, n: int) -> Array:
+    """Sum over the last `n` axes, kept broadcastable."""
     axes = tuple(range(-n, 0))
     return array_namespace(terms).sum(terms, axis=axes, keepdims=True)
 
 
-def _normalised(v: Array, n: int) -> tuple[Array, Array, Array]:
+def normalised(v: Array, n: int) -> tuple[Array, Array, Array]:
     """Return the standardised array, its mean and its scale (1 for a constant)."""
     xp = array_namespace(v)
     size = math.prod(v.shape[v.ndim - n :])
-    centre = _total(v, n) / size
-    scale = xp.sqrt(_total(abs_squared(v - centre), n) / size)
+    centre = total(v, n) / size
+    scale = xp.sqrt(total(abs_squared(v - centre), n) / size)
     eps = float(np.finfo(dtype_of(v)).eps)
     scale = xp.where(scale > eps * xp.abs(centre), scale, xp.ones_like(scale))
     return (v - centre) / scale, centre, scale
 
 
-def _restored(x: Array, v: Array, centre: Array, scale: Array, n: int) -> Array:
-    """Undo `_normalised`; a real prox lies between the least and largest of `v`."""
+def restored(x: Array, v: Array, centre: Array, scale: Array, n: int) -> Array:
+    """Undo `normalised`; a real prox lies between the least and largest of `v`."""
     xp = array_namespace(v)
     x = x * scale + centre
     if not is_complex(v):

@@ -21,9 +21,7 @@ from sparsesolve.kernels import njit, prange
 _BLOCK = 1024
 # Without the promise that NaN and infinity never come: they must come out again.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-# So many dual steps come before the first look at the gap: a warm-started outer solver
-# then always makes progress, although its dual may already meet the tolerance.
-_FIRST_CHECK = 4
+
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
@@ -111,14 +109,14 @@ def _to_factors(total: Array, s: int) -> None:
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 def _advance(p: Array, y: Array, q: Array, factor: Array, beta: Any) -> Any:
     """Project `q` to the new `p`, extrapolate to `y`; return the restart test."""
-    uphill = p.dtype.type(0)
+    downhill = p.dtype.type(0)
     for j in range(p.size):
         new = q[j] * factor[j]
         move = new - p[j]
-        uphill += (y[j] - new) * move
+        downhill += (y[j] - new) * move
         p[j] = new
         y[j] = new + beta * move
-    return uphill
+    return downhill
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
@@ -131,7 +129,7 @@ def _sweep(
     x, above = first.copy(), np.empty_like(first)
     width = min(_BLOCK, n)
     q, total = np.zeros((3, width), u.dtype), np.empty(width, u.dtype)
-    uphill = 0.0
+    downhill = 0.0
     for z in range(z0, z1):
         if z + 1 < z1:
             _primal(u, w, Y, z + 1, m, s, above)
@@ -146,33 +144,49 @@ def _sweep(
                 _ascend(q[a], Y[a, z, b:f], c, t)
                 if not isotropic:
                     _to_factors(t, s)
-                    uphill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
+                    downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
                     t[:] = 0
             if isotropic:
                 _to_factors(t, s)
                 for a in axes:
-                    uphill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
+                    downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
         x, above = above, x
-    return uphill
+    return downhill
 
 
-@njit(cache=True, parallel=True, fastmath=_FAST, error_model="numpy")
-def _sweep_slabs(
+@njit(cache=True, error_model="numpy")
+def step(
     u: Array, w: Any, c: Any, beta: Any, P: Array, Y: Array, axes: Array,
-    bounds: Array, faces: Array, m: int, s: int, isotropic: bool,
+    m: int, s: int, isotropic: bool,
 ) -> float:  # fmt: skip
-    """Do `_sweep` with one thread per slab of planes, first the faces between them."""
-    n_slabs = bounds.size - 1
+    """Take one dual step in place: P becomes proj(Y + c ∇x), x = u - w ∇ᵀY.
+
+    Y becomes the new P, extrapolated by `beta` times its change. A positive result
+    says that the extrapolation before this step pointed downhill.
+    """
+    face = np.empty_like(u[0])
+    _primal(u, w, Y, 0, m, s, face)
+    return _sweep(u, w, c, beta, P, Y, axes, 0, u.shape[0], face, face, m, s, isotropic)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def step_slabs(
+    u: Array, w: Any, c: Any, beta: Any, P: Array, Y: Array, axes: Array,
+    m: int, s: int, isotropic: bool, n_slabs: int,
+) -> float:  # fmt: skip
+    """Do `step` with one thread per slab of planes, first the faces between them."""
+    nz, n = u.shape
+    faces = np.empty((n_slabs, n), u.dtype)
     for i in prange(n_slabs):
-        _primal(u, w, Y, bounds[i], m, s, faces[i])
-    uphill = 0.0
+        _primal(u, w, Y, i * nz // n_slabs, m, s, faces[i])
+    downhill = 0.0
     for i in prange(n_slabs):
+        z0, z1 = i * nz // n_slabs, (i + 1) * nz // n_slabs
         last = faces[min(i + 1, n_slabs - 1)]
-        uphill += _sweep(
-            u, w, c, beta, P, Y, axes,
-            bounds[i], bounds[i + 1], faces[i], last, m, s, isotropic,
-        )  # fmt: skip
-    return uphill
+        downhill += _sweep(
+            u, w, c, beta, P, Y, axes, z0, z1, faces[i], last, m, s, isotropic
+        )
+    return downhill
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
@@ -228,88 +242,28 @@ def _sums(
     return tv, product, fit, size
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _measure_slabs(
+@njit(cache=True, error_model="numpy")
+def measure(
     v: Array, w: float, P: Array, axes: Array, m: int, s: int, isotropic: bool,
     x: Array, sums: Array,
 ) -> None:  # fmt: skip
+    """Write v - w ∇ᵀP to `x` and to `sums`, for each plane, what `_sums` returns."""
+    for z in range(v.shape[0]):
+        _primal(v, w, P, z, m, s, x[z])
+    for z in range(v.shape[0]):
+        sums[z] = _sums(v, P, x, axes, z, m, s, isotropic)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def measure_slabs(
+    v: Array, w: float, P: Array, axes: Array, m: int, s: int, isotropic: bool,
+    x: Array, sums: Array,
+) -> None:  # fmt: skip
+    """Do `measure` with many threads."""
     for z in prange(v.shape[0]):
         _primal(v, w, P, z, m, s, x[z])
     for z in prange(v.shape[0]):
         sums[z] = _sums(v, P, x, axes, z, m, s, isotropic)
-
-
-@njit(cache=True, error_model="numpy")
-def _gap(
-    v: Array, w: float, P: Array, axes: Array, m: int, s: int, isotropic: bool,
-    n_slabs: int, x: Array,
-) -> tuple[float, float]:  # fmt: skip
-    """Write the better of v - w ∇ᵀP and 0 to `x`; return duality gap and value."""
-    sums = np.empty((v.shape[0], 4))
-    if n_slabs > 1:
-        _measure_slabs(v, w, P, axes, m, s, isotropic, x, sums)
-    else:
-        for z in range(v.shape[0]):
-            _primal(v, w, P, z, m, s, x[z])
-        for z in range(v.shape[0]):
-            sums[z] = _sums(v, P, x, axes, z, m, s, isotropic)
-    tv, product, fit, size = sums.sum(axis=0)
-    gap, value = w * (tv - product), fit / 2 + w * tv
-    if size / 2 < gap:
-        x[:] = 0
-        return size / 2, value - gap + size / 2
-    return gap, value
-
-
-@njit(cache=True, error_model="numpy")
-def ascend(
-    v: Array, u: Array, w: float, P: Array, m: int, s: int, isotropic: bool,
-    tol: float, max_iter: int, n_slabs: int, x: Array,
-) -> tuple[bool, int]:  # fmt: skip
-    """Minimise ‖x - v‖²/2 + w TV(x) by accelerated ascent of the dual `P`, in place.
-
-    Steps are taken in the precision of `P` and `u` (a copy of `v`), the duality gap is
-    measured in that of `v` and `x`, float64. `v` must have mean 0 and mean square 1.
-    Returns whether gap <= tol · value was reached, as far as rounding lets it, and the
-    number of steps. Where rounding of a float32 `P` may not let it, gives up early.
-
-    Momentum t/(t + 5): Chambolle & Dossal (2015); restart when the extrapolation
-    points downhill: O'Donoghue & Candès (2015).
-    """
-    nz, n = v.shape
-    axes = np.array([a for a in range(3) if (nz > 1, n > m, m > s)[a]])
-    bounds = np.arange(n_slabs + 1) * nz // n_slabs
-    faces = np.empty((n_slabs, n), u.dtype)
-    number = u.dtype.type
-    W, c = number(w), number(1 / (4 * axes.size * w))
-    Y = P.copy()
-    t, check = 0.0, min(_FIRST_CHECK, max_iter)
-    for k in range(1, max_iter + 1):
-        beta = number(t / (t + 5))
-        if n_slabs > 1:
-            uphill = _sweep_slabs(
-                u, W, c, beta, P, Y, axes, bounds, faces, m, s, isotropic
-            )
-        else:
-            _primal(u, W, Y, 0, m, s, faces[0])
-            uphill = _sweep(
-                u, W, c, beta, P, Y, axes, 0, nz, faces[0], faces[0], m, s, isotropic
-            )
-        t = 0.0 if uphill > 0 else t + 1
-        if k < check:
-            continue
-        gap, value = _gap(v, w, P, axes, m, s, isotropic, n_slabs, x)
-        eps = np.finfo(u.dtype).eps
-        rounding = 4 * eps * w * (w + 1) * v.size
-        if eps > 1e-10 and rounding > tol * value:
-            return False, k
-        excess = gap / max(tol * value, rounding)
-        if not excess > 1:
-            return True, k
-        # The gap falls as 1/k²: look again shortly before it should have fallen.
-        wait = int(0.7 * k * (np.sqrt(excess) - 1))
-        check = min(k + min(max(wait, _FIRST_CHECK), k), max_iter)
-    return False, max_iter
 
 
 @njit(cache=True, error_model="numpy")

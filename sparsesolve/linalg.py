@@ -191,32 +191,20 @@ def _same(x: Array) -> Array:
     return x
 
 
-@exact_inverse.register
-def _(A: Identity) -> RegularizedInverse:
+@exact_inverse.register(Fourier)
+@exact_inverse.register(Identity)
+@exact_inverse.register(Mask)
+def _orthonormal_rows(A: Operator) -> RegularizedInverse:
+    method = f"closed form of {type(A).__name__}"
     return SingularForm(
-        _same, _same, _same, _same, 1.0, len(A.in_shape), "closed form of the identity"
+        A.forward, A.adjoint, _same, _same, 1.0, len(A.out_shape), method
     )
 
 
 @exact_inverse.register
 def _(A: Diagonal) -> RegularizedInverse:
-    return SingularForm(
-        _same, _same, _same, _same, A.d, A.d.ndim, "closed form of the diagonal"
-    )
-
-
-@exact_inverse.register
-def _(A: Mask) -> RegularizedInverse:
-    return SingularForm(
-        A.forward, A.adjoint, _same, _same, 1.0, 1, "closed form of the mask"
-    )
-
-
-@exact_inverse.register
-def _(A: Fourier) -> RegularizedInverse:
-    method = "closed form of the orthonormal Fourier transform"
-    n_axes = len(A.in_shape)
-    return SingularForm(A.forward, A.adjoint, _same, _same, 1.0, n_axes, method)
+    method = "closed form of Diagonal"
+    return SingularForm(_same, _same, _same, _same, A.d, A.d.ndim, method)
 
 
 @exact_inverse.register
@@ -312,6 +300,8 @@ exact_inverse.register(Dense)(_DenseInverse)
 def _(A: Adjoint) -> RegularizedInverse | None:
     if isinstance(A.inner, Dense):
         return _DenseInverse(Dense(_adjoint_matrix(A.inner.a)))
+    if isinstance(A.inner, Scaled):
+        return exact_inverse(Scaled(A.inner.factor.conjugate(), A.inner.inner.H))
     form = exact_inverse(A.inner)
     return form.adjoint() if isinstance(form, SingularForm) else None
 

@@ -107,7 +107,9 @@ def solve(
     state = solver.init(problem, plan, x0, np.random.default_rng([seed, 0]))
     if record is not None:
         state = run.restore(record, state)
-    with Interrupt() as interrupt, Bar(progress, max_iter, run.n_iter) as bar:
+    # What overflows is found by its residual and raised with the iteration's number.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with quiet, Interrupt() as interrupt, Bar(progress, max_iter, run.n_iter) as bar:
         while run.n_iter < max_iter and not run.finished:
             state = run.advance(plan, state)
             bar.show(run.history[-1]["residual"])

@@ -80,21 +80,26 @@ def peak_position(x: Array, grid: Grid) -> Floats:
 def side_energy(
     x: Array, grid: Grid, *, center: Any = None, radius: float = 0.015
 ) -> float:
-    """Return energy outside a ball over energy inside, in dB; -inf if none outside.
+    """Return energy away from the targets over energy near them, in dB.
+
+    It is -inf where nothing lies away and inf where nothing lies near.
 
     Parameters
     ----------
     x : array of shape ``grid.shape``
     grid : Grid
-    center : three floats, m
-        Of the target; by default the image's own peak.
+    center : (3,) or (n, 3) array_like, m
+        Of the targets; by default the image's own peak.
     radius : float, m
-        15 mm by default, about one range cell of a 1.5-4.5 GHz scan in tissue.
+        What counts as near: 15 mm by default, about one range cell of a 1.5-4.5 GHz
+        scan in tissue.
     """
     power = _on_grid(x, grid)
-    middle = peak_position(x, grid) if center is None else np.asarray(center, float)
-    distance = np.linalg.norm(grid.points - middle, axis=-1)
-    inside = distance <= checks.positive("radius", radius)
+    targets = peak_position(x, grid) if center is None else np.asarray(center, float)
+    checks.positive("radius", radius)
+    inside = np.zeros(grid.shape, bool)
+    for target in np.atleast_2d(targets):
+        inside |= np.linalg.norm(grid.points - target, axis=-1) <= radius
     return _decibel(float(np.sum(power[~inside])), float(np.sum(power[inside])))
 
 
@@ -141,7 +146,7 @@ def _values(name: str, x: Array) -> Floats:
 
 
 def _power(x: Array) -> Floats:
-    power = _values("x", x) ** 2
+    power: Floats = _values("x", x) ** 2
     if not power.any():
         raise ValueError("x is zero everywhere; there is nothing to measure")
     return power

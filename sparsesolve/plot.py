@@ -103,6 +103,8 @@ def volumes(
         Of the whole figure.
     """
     checks.positive("db_range", db_range)
+    if not images:
+        raise ValueError("images holds no image; wanted at least one")
     levels = {name: _decibels(name, x, grid) for name, x in images.items()}
     frame = _Frame(grid, next(iter(levels.values())).shape, antennas)
     widths = [frame.length(across) for across, _, _ in _PLANES]

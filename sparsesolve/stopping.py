@@ -90,7 +90,7 @@ class Stall:
             return False
         rows = [row["residual"] for row in progress.history]
         new, old = rows[-self.window :], rows[-2 * self.window : -self.window]
-        return np.min(new, axis=0) > self.factor * np.min(old, axis=0)
+        return np.min(new, axis=0) >= self.factor * np.min(old, axis=0)
 
 
 @dataclass(frozen=True)

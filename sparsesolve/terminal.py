@@ -64,4 +64,5 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
+            self._bar.refresh()
             self._bar.close()

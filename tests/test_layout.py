@@ -33,7 +33,7 @@ MIDDLE = 2
 
 def python(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *args], cwd=ROOT, capture_output=True, text=True, timeout=100
+        [sys.executable, *args], cwd=ROOT, capture_output=True, text=True, timeout=200
     )
 
 
@@ -191,3 +191,19 @@ def test_public_names_load_and_are_documented(package, name):
         value = getattr(obj, member)
         if inspect.isroutine(value) or isinstance(value, property):
             assert inspect.getdoc(value), f"{package}.{name}.{member}"
+
+
+@pytest.mark.parametrize("package", [ss.operators, ss.priors, ss.solvers])
+def test_every_public_class_is_made_in_the_table_of_cases(package):
+    table = (ROOT / "tests" / "cases.py").read_text(encoding="utf-8")
+    made = set(re.findall(r"\bss\.(?:operators\.|priors\.|solvers\.)?(\w+)\(", table))
+    public = {name: getattr(package, name) for name in package.__all__}
+    bases = ss.operators.Operator, ss.priors.Prior, ss.priors.HierarchicalPrior
+    bases = (*bases, ss.solvers.Solver, ss.priors.Sum)  # a sum is made by +
+    concrete = {
+        name
+        for name, obj in public.items()
+        if inspect.isclass(obj) and issubclass(obj, bases) and obj not in bases
+    }
+    assert len(concrete) >= 4
+    assert concrete <= made

@@ -29,7 +29,7 @@ def test_path_is_warm_started_and_equals_cold_solves():
     assert np.all(np.diff(result.lams) < 0)
     assert not result.solutions[0].x.any()
     cold = ss.solve(problem.with_lam(result.lams[5]), tol=1e-9, max_iter=5000)
-    np.testing.assert_allclose(result.solutions[5].x, cold.x, atol=1e-7)
+    np.testing.assert_allclose(result.solutions[5].x, cold.x, atol=1e-6)
     warm_iterations = sum(s.n_iter for s in result.solutions)
     cold_iterations = sum(
         ss.solve(problem.with_lam(lam), tol=1e-9, max_iter=5000).n_iter

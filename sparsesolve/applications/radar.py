@@ -211,10 +211,10 @@ def describe_image(
     ----------
     x : array of shape ``grid.shape``
     grid : Grid
-    target : three floats, m, optional
-        Where the truth is; adds the peak's distance from it.
+    target : (3,) or (n, 3) array_like, m, optional
+        Where the truth is; adds the peak's distance from the nearest one.
     radius : float, m
-        Energy farther than this from the target (from the peak, where no target is
+        Energy farther than this from every target (from the peak, where no target is
         given) counts as side energy.
     """
     peak = metrics.peak_position(x, grid)
@@ -222,7 +222,8 @@ def describe_image(
         f"peak_{axis}_mm": 1e3 * float(v) for axis, v in zip("xyz", peak, strict=True)
     }
     if target is not None:
-        row["error_mm"] = 1e3 * float(np.linalg.norm(peak - np.asarray(target)))
+        away = np.linalg.norm(peak - np.atleast_2d(np.asarray(target)), axis=1)
+        row["error_mm"] = 1e3 * float(away.min())
     row["side_energy_db"] = metrics.side_energy(x, grid, center=target, radius=radius)
     row["entropy"] = metrics.entropy(x)
     row["contrast"] = metrics.contrast(x)

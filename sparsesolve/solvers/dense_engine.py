@@ -150,7 +150,9 @@ class DenseEngine:
             mean=self._unknown(xp.sqrt(gamma)[..., None] * u),
             variance=self._unknown((gamma * slack)[..., None]),
             whitened_power=self._unknown(abs_squared(u)),
-            shrinkage=self._unknown(_spread(factor.shrinkage, kept, 0.0, -1)[..., None]),
+            shrinkage=self._unknown(
+                _spread(factor.shrinkage, kept, 0.0, -1)[..., None]
+            ),
             evidence=self._per_problem(cost * (-1.0 if self.is_complex else -0.5)),
             misfit=self._per_problem(misfit),
             freedom=self._per_problem((factor.freedom + extra) * self.columns),

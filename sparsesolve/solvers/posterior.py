@@ -154,8 +154,10 @@ class Tall:
         self.slack = xp.clip(xp.sum(abs_squared(self.lower), axis=-1), None, 1)
         # S⁻¹B = B (s²I + BᴴB)⁻¹ = Q₁ Q₂ᴴ / s; both signs are conjugated here
         product = xp.matmul(self.lower, hermitian(self.upper)) / self.s
-        terms = xp.real(product * conj(adjoint)) if is_complex(product) else (
-            product * adjoint
+        terms = (
+            xp.real(product * conj(adjoint))
+            if is_complex(product)
+            else (product * adjoint)
         )
         self._weak = self.slack > 0.5
         direct = xp.clip(xp.sum(terms, axis=-1), 0, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +17,8 @@ from sparsesolve.backends import (
     device_of,
     expand,
     is_array,
-    norm,
+    native_dtype,
+    real_dtype,
     scalar,
     to_device,
     to_numpy,
@@ -30,6 +33,7 @@ from sparsesolve.solvers.base import (
 )
 from sparsesolve.solvers.dense_engine import DenseEngine
 from sparsesolve.solvers.posterior import Moments, Posterior
+from sparsesolve.solvers.proximal_gradient import relative_change
 
 _FIRST_NOISE = 0.1
 _SETTLED = 1e-3
@@ -44,6 +48,7 @@ _LINEAR = Need(
 
 class _Plan(NamedTuple):
     engine: DenseEngine
+    noise: Any
     floor: Any
     choices: dict[str, str]
 
@@ -142,31 +147,184 @@ class VariationalEM(Solver):
             object.__setattr__(self, "noise_variance", given)
 
     def prepare(self, problem: Any) -> _Plan:
-        self._check_noise(problem)
+        noise = self._given_noise(problem)
         engine = DenseEngine(problem)
-        if _any(engine.gain == 0):
+        if np.any(_host(engine.gain) == 0):
             raise ValueError(f"{problem.A!r} is zero; there is nothing to infer")
-        if self.noise_variance is None and _any(engine.power == 0):
-            raise ValueError("y is zero, from which no noise can be learned; give "
-                             "VariationalEM a noise_variance")
         choices = {"engine": engine.note}
-        if self.noise_variance is None:
-            choices["noise"] = (
-                f"learned, from {_FIRST_NOISE:g} of the data's mean power on and never "
-                f"below {self.noise_floor:g} of it"
+        if noise is not None:
+            return _Plan(engine, noise, None, choices)
+        if np.any(_host(engine.power) == 0):
+            raise ValueError(
+                "y is zero, from which no noise can be learned; give VariationalEM a "
+                "noise_variance"
             )
-        return _Plan(engine, self.noise_floor * engine.power, choices)
+        choices["noise"] = (
+            f"learned, from {_FIRST_NOISE:g} of the data's mean power on and never "
+            f"below {self.noise_floor:g} of it"
+        )
+        floor = self.noise_floor * engine.power
+        return _Plan(engine, _FIRST_NOISE * engine.power, floor, choices)
+
+    def _given_noise(self, problem: Any) -> Any:
+        """Return the noise variance as a number, or an array of batch shape and dtype."""
+        noise, y = self.noise_variance, problem.loss.y
+        if noise is None:
+            return None
+        xp, batch = array_namespace(y), problem.batch_shape
+        real = native_dtype(xp, real_dtype(problem.x_dtype))
+        if not is_array(noise):
+            full = xp.full(batch, noise, dtype=real, device=y.device)
+            return full if batch else noise
+        checks.same_device("the problem", noise, problem.device)
+        if tuple(noise.shape) != batch:
+            raise ValueError(
+                f"noise_variance has shape {tuple(noise.shape)}; wanted a number or the "
+                f"batch shape {batch}"
+            )
+        return xp.astype(noise, real)
 
     def init(
         self, problem: Any, plan: _Plan, x0: Any, rng: np.random.Generator
     ) -> State:
         engine, xp = plan.engine, array_namespace(problem.loss.y)
-        noise, scale = self.noise_variance, (1 - _FIRST_NOISE) * engine.power
-        if noise is None:
-            noise = _FIRST_NOISE * engine.power
-        scale = where(scale > 0, scale, noise) / engine.gain
+        power = where(engine.power > 0, engine.power, plan.noise)
+        scale = (1 - _FIRST_NOISE) * power / engine.gain
         if x0 is not None:
-            n = len(problem.x_shape)
-            mean = xp.mean(abs_squared(x0), axis=tuple(range(x0.ndim - n, x0.ndim)))
+            axes = tuple(range(x0.ndim - len(problem.x_shape), x0.ndim))
+            mean = scalar(xp.mean(abs_squared(x0), axis=axes))
             scale = where(mean > 0, mean, scale)
-        ...
+        real = native_dtype(xp, real_dtype(problem.x_dtype))
+        scale = xp.asarray(scale, dtype=real, device=problem.loss.y.device)
+        shape = (*problem.batch_shape, *problem.x_shape)
+        hyper = problem.prior.init_hyper(shape, problem.x_dtype, scale)
+        now = plan.engine.moments(problem.prior.variance(hyper), plan.noise)
+        settled = np.zeros(problem.batch_shape, bool)
+        return _state(plan, hyper, plan.noise, now, settled, math.inf)
+
+    def step(self, problem: Any, plan: _Plan, state: State) -> State:
+        prior, hyper, noise, now = (
+            problem.prior,
+            state.hyper,
+            state.noise,
+            _moments(state),
+        )
+        for part in prior.parts:
+            hyper = prior.update_hyper(hyper, now, part)
+            now = plan.engine.moments(prior.variance(hyper), noise)
+        if plan.floor is not None:
+            noise = _next_noise(plan, noise, now)
+            now = plan.engine.moments(prior.variance(hyper), noise)
+        n_batch = len(problem.batch_shape)
+        change = _change(hyper, state.hyper, n_batch)
+        moved = _host(abs(noise - state.noise) / noise)
+        residual = np.maximum(change, moved)
+        settled = np.asarray(_host(state.settled), bool)
+        if self.elimination:
+            wanted = ~settled & (residual < _SETTLED)
+            hyper, now, removed = _eliminated(problem, plan, hyper, noise, now, wanted)
+            settled = settled | (wanted & ~removed)
+            residual = np.where(removed, 1.0, residual)
+        return _state(plan, hyper, noise, now, settled, scalar(residual))
+
+    def posterior(self, problem: Any, plan: _Plan, state: State) -> Posterior:
+        return Posterior(
+            mean=state.x,
+            variance=state.variance,
+            evidence=state.evidence,
+            noise_variance=state.noise,
+            hyper=state.hyper,
+            engine=plan.engine,
+            prior=problem.prior,
+        )
+
+
+def _eliminated(
+    problem: Any,
+    plan: _Plan,
+    hyper: dict[str, Array],
+    noise: Any,
+    now: Moments,
+    wanted: Any,
+) -> tuple[dict[str, Array], Moments, Any]:
+    """Return the first candidates that the evidence bears, and where it did."""
+    prior, taken = problem.prior, np.zeros_like(wanted)
+    if not wanted.any():
+        return hyper, now, taken
+    allowed = np.log(_host(plan.engine.n_data))
+    allowed = allowed if problem.x_dtype.kind == "c" else 0.5 * allowed
+    needed = _score(prior, hyper, now) - allowed
+    for candidate in prior.candidates(hyper, now):
+        trial = plan.engine.moments(prior.variance(candidate), noise)
+        smaller = _change(candidate, hyper, wanted.ndim) > 0
+        good = wanted & ~taken & smaller & (_score(prior, candidate, trial) >= needed)
+        if good.any():
+            hyper = {k: _pick(good, candidate[k], v) for k, v in hyper.items()}
+            now = Moments(*(_pick(good, a, b) for a, b in zip(trial, now, strict=True)))
+            taken = taken | good
+        if (taken | ~wanted).all():
+            break
+    return hyper, now, taken
+
+
+def _next_noise(plan: _Plan, noise: Any, now: Moments) -> Any:
+    """Return the longer of two steps that both never lower the evidence."""
+    em = noise + (now.misfit - noise * now.freedom) / plan.engine.n_data
+    bound = (noise * now.misfit / now.freedom) ** 0.5
+    new = where(abs(em - noise) > abs(bound - noise), em, bound)
+    return where(new > plan.floor, new, plan.floor)
+
+
+def _state(
+    plan: _Plan,
+    hyper: dict[str, Array],
+    noise: Any,
+    now: Moments,
+    settled: Any,
+    residual: Any,
+) -> State:
+    row = {
+        "evidence": now.evidence,
+        "noise_variance": noise,
+        "effective_parameters": plan.engine.n_data - now.freedom,
+    }
+    return State(
+        now.mean,
+        hyper,
+        noise,
+        *now[1:],
+        settled=settled,
+        residual=residual,
+        metrics=row,
+    )
+
+
+def _moments(state: State) -> Moments:
+    rest = (getattr(state, name) for name in Moments._fields[1:])
+    return Moments(state.x, *rest)
+
+
+def _score(prior: Any, hyper: dict[str, Array], now: Moments) -> Any:
+    return _host(now.evidence) + _host(prior.log_prior_bound(hyper))
+
+
+def _change(new: dict[str, Array], old: dict[str, Array], n_batch: int) -> Any:
+    """Return the largest relative change of a group of hyperparameters."""
+    changes = (
+        _host(relative_change(v, old[name], v.ndim - n_batch))
+        for name, v in new.items()
+    )
+    return functools.reduce(np.maximum, changes)
+
+
+def _pick(taken: Any, a: Any, b: Any) -> Any:
+    """Return `a` for the problems that are `taken`, `b` for the others."""
+    if not taken.ndim:
+        return a if taken else b
+    mask = to_device(taken, device_of(a))
+    return where(expand(mask, a.ndim - taken.ndim), a, b)
+
+
+def _host(value: Any) -> Any:
+    """Return a number or an array of batch shape as a NumPy array."""
+    return np.asarray(to_numpy(value) if is_array(value) else value)

@@ -1,0 +1,184 @@
+"""The radar demonstration: a simulated scan, then measured ones where found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsesolve import data, plot
+from sparsesolve.applications import radar
+from sparsesolve.applications.merit import TUMOURS, read_merit
+from sparsesolve.applications.results import add_rows, output_folder
+from sparsesolve.backends import Array
+from sparsesolve.io import load, save
+from sparsesolve.operators.grid import Grid
+from sparsesolve.scan import RadarScan
+from sparsesolve.solution import Solution, Status
+
+__all__ = ["COLUMNS", "image_scan", "phantom_grid", "run"]
+
+COLUMNS = (
+    "scan",
+    "image",
+    "lam",
+    "peak_x_mm",
+    "peak_y_mm",
+    "peak_z_mm",
+    "error_mm",
+    "side_energy_db",
+    "entropy",
+    "contrast",
+    "seconds",
+)
+
+
+def phantom_grid(spacing: float = 0.0025) -> Grid:
+    """Return the inside of the phantoms' hemisphere: 65 of its 70 mm, z upwards.
+
+    The outermost 5 mm are left out, since next to an antenna every echo can be
+    explained by a voxel there.
+    """
+    n = round(0.07 / spacing)
+    side = spacing * np.arange(-n, n + 1)
+    return Grid(side, side, spacing * np.arange(n + 1)).within(0.065)
+
+
+def run(
+    out: str | Path,
+    *,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+    progress: bool | None = None,
+) -> list[dict[str, Any]]:
+    """Image a simulated scan and, where found, two measured ones; return the table.
+
+    Everything goes through files: each scan is written to HDF5 and read back.
+
+    Parameters
+    ----------
+    out : path
+        Folder for NAME.h5 (scan), NAME_l1.h5 (solution), NAME.png and metrics.csv.
+    seed : int
+        Of the simulated scene.
+    say : callable
+        Takes one line of text at a time.
+    progress : bool, optional
+        See `sparsesolve.solve`.
+    """
+    folder = output_folder(out)
+    simulation = radar.simulate_scan(seed)
+    say("simulated: five points between voxels, 12 x 13 antennas, 4 to 16 GHz")
+    rows = _image(
+        folder,
+        "simulated",
+        simulation.scan,
+        radar.reference_grid(),
+        truth=simulation.positions,
+        progress=progress,
+    )
+    try:
+        merit = data.find("merit")
+    except FileNotFoundError as error:
+        say(f"measured: skipped, {error}")
+        return rows
+    for name, (center, diameter) in TUMOURS.items():
+        say(f"{name}: measured breast phantom, minus its scan rotated by 36 degrees")
+        scans = (read_merit(merit, f"{name}_{turn}") for turn in ("p000", "p036"))
+        rows += _image(
+            folder,
+            name,
+            radar.subtract(*scans),
+            phantom_grid(),
+            truth=center,
+            truth_diameter=diameter,
+            spreading=False,
+            progress=progress,
+        )
+    return rows
+
+
+def _image(
+    folder: Path, name: str, scan: RadarScan, grid: Grid, **options: Any
+) -> list[dict[str, Any]]:
+    save(folder / f"{name}.h5", scan)
+    scan = load(folder / f"{name}.h5", kind="near_field_mimo").read()
+    _, rows = image_scan(folder, name, scan, grid, **options)
+    return rows
+
+
+def image_scan(
+    folder: Path,
+    name: str,
+    scan: RadarScan,
+    grid: Grid,
+    *,
+    truth: Any = None,
+    truth_diameter: float | None = None,
+    prior: str = "l1",
+    lam: float | str | None = None,
+    spreading: bool = True,
+    max_iter: int = 300,
+    resume: str | Path | None = None,
+    progress: bool | None = None,
+) -> tuple[Solution, list[dict[str, Any]]]:
+    """Image a scan by back-projection and with a prior; write all that follows.
+
+    NAME_PRIOR.h5 (the solution), NAME.png and two rows of metrics.csv in `folder`;
+    while it works, NAME_PRIOR.checkpoint.h5. Arguments as of `radar.reconstruct` and
+    `plot.volumes`.
+
+    Returns
+    -------
+    Solution, list of rows
+        Of an interrupted solve the solution only: nothing but the checkpoint is kept.
+    """
+    checkpoint = folder / f"{name}_{prior}.checkpoint.h5"
+    started = time.perf_counter()
+    first = radar.back_projection(scan, grid)
+    rows = [_row(name, "back-projection", "", first, grid, truth, started)]
+    started = time.perf_counter()
+    solution = radar.reconstruct(
+        scan,
+        grid,
+        prior,
+        lam=lam,
+        spreading=spreading,
+        max_iter=max_iter,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=progress,
+    )
+    if solution.status is Status.INTERRUPTED:
+        return solution, []
+    weight = solution.choices["lam"].partition(",")[0]
+    if not np.any(solution.x):
+        raise ValueError(
+            f"the image of {name} is zero everywhere: lam {weight} is not below lam_max"
+        )
+    rows.append(
+        _row(name, f"magnitude-{prior}", weight, solution.x, grid, truth, started)
+    )
+    picture = plot.volumes(
+        {"back-projection": first, f"magnitude-{prior}, λ = {weight}": solution.x},
+        grid,
+        title=name,
+        truth=truth,
+        truth_diameter=truth_diameter,
+    )
+    plot.save(picture, folder / f"{name}.png")
+    save(folder / f"{name}_{prior}.h5", solution)
+    add_rows(folder / "metrics.csv", rows)
+    checkpoint.unlink(missing_ok=True)
+    return solution, rows
+
+
+def _row(
+    scan: str, image: str, lam: str, x: Array, grid: Grid, truth: Any, started: float
+) -> dict[str, Any]:
+    seconds = time.perf_counter() - started
+    numbers = radar.describe_image(x, grid, target=truth)
+    return {"scan": scan, "image": image, "lam": lam, **numbers, "seconds": seconds}

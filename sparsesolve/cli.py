@@ -1,0 +1,281 @@
+"""The command line: ``sparsesolve demo | reconstruct | info | list | data``.
+
+Exit codes: 0 done; 2 bad input, with one readable line; 130 interrupted (Ctrl-C or
+SIGTERM), with the checkpoint's path. Everything heavy loads inside the commands, so
+that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+# What bad input raises anywhere in the library; anything else is a bug and is shown
+# with its traceback.
+_ERRORS = (ValueError, TypeError, OSError, MemoryError, FloatingPointError)
+_OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to write into; made if need be.",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        with _sigterm_as_interrupt():
+            return cli(arguments, "sparsesolve", standalone_mode=False) or 0
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; nothing was kept", INTERRUPTED)
+    except _Interrupted as error:
+        return _fail(str(error), INTERRUPTED)
+    except _ERRORS as error:
+        return _fail(str(error) or type(error).__name__, BAD_INPUT)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"sparsesolve: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+class _Interrupted(Exception):
+    """An interrupted solve; the message says where its checkpoint is."""
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: end after this iteration and keep the state."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(
+        signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT)
+    )
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sparsesolve")
+def cli() -> None:
+    """Inverse problems: operator x prior x solver.
+
+    Example: sparsesolve demo radar --out demo-out
+    """
+
+
+@cli.group()
+def demo() -> None:
+    """Run an application from data to pictures and numbers.
+
+    Example: sparsesolve demo radar --out demo-out
+    """
+
+
+@demo.command("radar")
+@_OUT
+@click.option("--seed", default=0, show_default=True, help="Seed of the scene.")
+def demo_radar(out: Path, seed: int) -> int:
+    """Image a simulated scan, and measured breast phantoms where they are found.
+
+    Each scan is written to HDF5 and read back, then imaged by back-projection and by
+    magnitude-l1. Writes NAME.png, NAME.h5, NAME_l1.h5 and metrics.csv.
+
+    Example: sparsesolve demo radar --out demo-out
+    """
+    from sparsesolve.applications import radar_demo
+    from sparsesolve.applications.results import text_table
+
+    rows = radar_demo.run(out, seed=seed, say=lambda text: click.echo(text, err=True))
+    click.echo(text_table(rows, radar_demo.COLUMNS))
+    click.echo(f"pictures, solutions and metrics.csv are in {out}", err=True)
+    return 0
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--prior",
+    type=click.Choice(["l1"]),
+    default="l1",
+    show_default=True,
+    help="l1: few voxels reflect; on magnitudes, each with its own phase.",
+)
+@_OUT
+@click.option(
+    "--lam",
+    help="Weight of the prior, or the rule that chooses it: share (half of lam_max), "
+    "discrepancy (misfit at the scan's noise), held_out. By default discrepancy if the "
+    "scan knows its noise, else share.",
+)
+@click.option("--speed", type=float, help="Wave speed, m/s; else the scan's own.")
+@click.option("--spacing", type=float, help="Distance between voxels, m.")
+@click.option("--center", type=float, nargs=3, help="Middle of the volume, m.")
+@click.option("--extent", type=float, nargs=3, help="Sides of the volume, m.")
+@click.option(
+    "--no-spreading",
+    is_flag=True,
+    help="Leave 1/R² out of the model: for lossy media and antennas close by.",
+)
+@click.option("--max-iter", default=300, show_default=True, help="Iterations at most.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Checkpoint to continue from."
+)
+def reconstruct(
+    file: Path,
+    prior: str,
+    out: Path,
+    lam: str | None,
+    speed: float | None,
+    spacing: float | None,
+    center: tuple[float, float, float] | None,
+    extent: tuple[float, float, float] | None,
+    no_spreading: bool,
+    max_iter: int,
+    resume: Path | None,
+) -> int:
+    """Image the radar scan in FILE (HDF5, kind near_field_mimo).
+
+    Writes NAME_l1.h5 (the solution), NAME.png (beside back-projection) and a line of
+    metrics.csv. Without --center and --extent the volume in front of a planar array
+    or inside a surrounding one is taken.
+
+    Example, after the demo: sparsesolve reconstruct demo-out/simulated.h5
+    --prior l1 --out images
+    """
+    from dataclasses import replace
+
+    from sparsesolve.applications import radar, radar_demo
+    from sparsesolve.applications.results import output_folder, text_table
+    from sparsesolve.io import load
+    from sparsesolve.solution import Status
+
+    scan = load(file, kind="near_field_mimo").read()
+    scan = scan if speed is None else replace(scan, speed=speed)
+    grid = radar.scene_grid(scan, center=center, extent=extent, spacing=spacing)
+    folder = output_folder(out)
+    click.echo(f"{scan!r} on {grid!r}", err=True)
+    solution, rows = radar_demo.image_scan(
+        folder,
+        file.stem,
+        scan,
+        grid,
+        prior=prior,
+        lam=_weight(lam),
+        spreading=not no_spreading,
+        max_iter=max_iter,
+        resume=resume,
+    )
+    if solution.status is Status.INTERRUPTED:
+        weight = solution.choices["lam"].partition(",")[0]
+        kept = solution.choices["checkpoint"].removeprefix("state kept in ")
+        raise _Interrupted(
+            f"interrupted after {solution.n_iter} iterations; the state is in {kept}: "
+            f"repeat the command with --lam {weight} --resume {kept}"
+        )
+    click.echo(repr(solution), err=True)
+    for name, why in solution.choices.items():
+        click.echo(f"  {name}: {why}", err=True)
+    click.echo(text_table(rows, radar_demo.COLUMNS))
+    return 0
+
+
+def _weight(text: str | None) -> float | str | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def info(file: Path) -> int:
+    """Say what is in an HDF5 FILE, of this library or another's.
+
+    Example: sparsesolve info demo-out/simulated.h5
+    """
+    from sparsesolve.hdf5 import contents, open_h5
+    from sparsesolve.io import load
+
+    with open_h5(file) as opened:
+        kind = opened.attrs.get("kind")
+        rows = contents(opened)
+    if kind in ("near_field_mimo", "solution"):
+        found: Any = load(file)
+        click.echo(repr(found))
+        for name, why in getattr(found, "choices", {}).items():
+            click.echo(f"  {name}: {why}")
+    else:
+        click.echo(f"kind: {kind or 'foreign, with no kind attribute of this library'}")
+    for name, shape, dtype, unit in rows:
+        click.echo(f"  {name}  {shape}  {dtype}  {unit}".rstrip())
+    return 0
+
+
+@cli.command("list")
+def list_parts() -> int:
+    """List operators, priors and solvers: form, needs, reference.
+
+    Example: sparsesolve list
+    """
+    from sparsesolve.catalogue import catalogue
+
+    click.echo(catalogue())
+    return 0
+
+
+@cli.group()
+def data() -> None:
+    """Find data sets.
+
+    Example: sparsesolve data list
+    """
+
+
+@data.command("list")
+def data_list() -> int:
+    """List the data sets that are known, and where each was found.
+
+    Example: sparsesolve data list
+    """
+    from sparsesolve import data as data_sets
+
+    for row in data_sets.table():
+        where = row["found"] or f"not found; published at {row['publisher']}"
+        click.echo(f"{row['name']:14}{row['title']}")
+        click.echo(f"{'':14}licence: {row['licence']}; {where}")
+    return 0
+
+
+@data.command("find")
+@click.argument("name")
+def data_find(name: str) -> int:
+    """Print where the data set NAME is, downloading it if its publisher allows.
+
+    Example: sparsesolve data find merit
+    """
+    from sparsesolve import data as data_sets
+
+    click.echo(data_sets.find(name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

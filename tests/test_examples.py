@@ -1,0 +1,51 @@
+"""Every example is short, runs as a person runs it, and says what it should."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+NEEDS = {"compressed_sensing_pylops": "pylops", "deblur_image": "skimage"}
+SAYS = {
+    "your_own_operator": "30, 42, 110, 160",
+    "your_own_prior": "PrimalDual: error 0.",
+    "your_own_solver": "check_solver",
+    "compressed_sensing_pylops": "spectral lines found: True",
+    "deblur_image": "non-local means",
+    "matrix_factorisation": "angle to each true endmember",
+    "error_bars": "",
+    "hdf5_mapping": "the same after saving: True",
+    "radar_breast_phantom": "",
+    "interrupt_and_resume": "equal bit for bit: True",
+}
+
+
+def test_every_example_is_listed():
+    assert sorted(p.stem for p in FOLDER.glob("*.py")) == sorted(SAYS)
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_it_is_at_most_forty_lines(name):
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert text.count("\n") <= 40
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_it_runs(name, tmp_path, request):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    if name == "radar_breast_phantom":
+        request.getfixturevalue("merit_folder")
+    run = subprocess.run(
+        [sys.executable, "-W", "error", str(FOLDER / f"{name}.py"), str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert SAYS[name] in run.stdout

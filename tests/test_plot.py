@@ -1,0 +1,163 @@
+"""Pictures show the numbers they should, and are written whole or not at all."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+import sparsesolve as ss
+from sparsesolve import plot
+from sparsesolve.backends import to_device
+from sparsesolve.operators import Grid
+
+GRID = Grid([-0.01, 0.0, 0.01, 0.02], [0.0, 0.005], [0.1, 0.11, 0.13])
+
+
+@pytest.fixture
+def image():
+    x = np.zeros(GRID.shape, "complex64")
+    x[0, 1, 2], x[3, 0, 1], x[2, 0, 0] = 2j, -1, 1e-5
+    return x
+
+
+def panels(figure):
+    """The axes that hold a projection: every subfigure ends with its colour bar."""
+    return [ax for row in figure.subfigs for ax in row.axes[:-1]]
+
+
+def projections(figure):
+    return [ax.collections[0].get_array() for ax in panels(figure)]
+
+
+def test_projections_are_maxima_in_decibels(image):
+    figure = plot.volume(image, GRID)
+    seen = projections(figure)
+    db = 20 * np.log10(np.maximum(np.abs(image).astype(float) / 2, 1e-300))
+    for found, wanted in zip(
+        seen, (db.max(axis=2).T, db.max(axis=1).T, db.max(axis=0).T), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    mesh = panels(figure)[0].collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-40, 0)
+
+
+def test_axes_are_in_millimetres_with_voxel_edges_and_equal_aspect(image):
+    top, front, side = panels(plot.volume(image, GRID))
+    assert [ax.get_xlabel() for ax in (top, front, side)] == [
+        "x (mm)",
+        "x (mm)",
+        "y (mm)",
+    ]
+    assert [ax.get_ylabel() for ax in (top, front, side)] == [
+        "y (mm)",
+        "z (mm)",
+        "z (mm)",
+    ]
+    np.testing.assert_allclose(top.get_xlim(), (-15, 25))
+    np.testing.assert_allclose(top.get_ylim(), (-2.5, 7.5))
+    np.testing.assert_allclose(front.get_ylim(), (95, 140))
+    assert all(ax.get_aspect() == 1 for ax in (top, front, side))
+
+
+def test_units_follow_the_scene(image):
+    far = Grid(*(100 * axis for axis in GRID.axes))
+    assert panels(plot.volume(image, far))[0].get_xlabel() == "x (m)"
+    assert panels(plot.volume(image))[0].get_xlabel() == "x (voxels)"
+    plane = Grid(GRID.axes[0], GRID.axes[1], [0.1])
+    assert len(panels(plot.volume(image[..., :1] + 1, plane))) == 3
+
+
+def test_truth_is_circled_and_antennas_fit_in(image):
+    figure = plot.volume(
+        image,
+        GRID,
+        truth=[[0.0, 0.005, 0.11]],
+        truth_diameter=0.004,
+        antennas=[[-0.1, 0.0, 0.0]],
+    )
+    front = panels(figure)[1]
+    (circle,) = front.patches
+    np.testing.assert_allclose(circle.center, (0, 110))
+    assert circle.radius == pytest.approx(2)
+    assert front.get_xlim()[0] < -100
+    assert front.get_ylim()[0] < 0
+    np.testing.assert_allclose(front.lines[0].get_xydata(), [[-100, 0]])
+
+
+def test_several_volumes_have_a_row_each(image):
+    figure = plot.volumes({"one": image, "two": 5 * image}, GRID, title="both")
+    assert len(panels(figure)) == 6
+    np.testing.assert_allclose(
+        projections(figure)[0], projections(figure)[3], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("library", ["array_api_strict", "torch:cpu"])
+def test_any_library(image, library):
+    pytest.importorskip(library.partition(":")[0])
+    assert len(panels(plot.volume(to_device(image, library), GRID))) == 3
+
+
+def test_no_global_state_is_touched(image):
+    import matplotlib.pyplot as plt
+
+    before = dict(matplotlib.rcParams)
+    plot.volume(image, GRID)
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def solution(**history):
+    return ss.Solution(
+        x=np.ones(2),
+        status=ss.Status.CONVERGED,
+        message="converged",
+        n_iter=3,
+        seconds=0.1,
+        history={k: np.array(v) for k, v in history.items()},
+    )
+
+
+def test_convergence_shows_residual_and_objective():
+    figure = plot.convergence(
+        solution(residual=[1.0, 0.1, 0.0], objective=[9.0, 4.0, 3.0], loss=[1.0, 1, 1])
+    )
+    residual, objective = figure.axes
+    np.testing.assert_allclose(residual.lines[0].get_ydata(), [1, 0.1, np.nan])
+    np.testing.assert_allclose(objective.lines[0].get_ydata(), [9, 4, 3])
+    assert residual.get_yscale() == "log"
+    assert len(plot.convergence(solution(residual=[1.0])).axes) == 1
+    negative = plot.convergence(solution(residual=[1.0], objective=[-2.0]))
+    assert negative.axes[1].get_yscale() == "linear"
+
+
+def test_files_are_whole_or_absent(image, tmp_path, monkeypatch):
+    path = tmp_path / "image.png"
+    plot.save(plot.volume(image, GRID, title="a title"), path, dpi=40)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*no space left"):
+        plot.save(plot.volume(2 * image, GRID), path, dpi=50)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["image.png"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: plot.volume(x[0], GRID), "wanted a volume"),
+        (lambda x: plot.volume(x.transpose(1, 0, 2), GRID), "axes swapped"),
+        (lambda x: plot.volume(0 * x), "zero everywhere"),
+        (lambda x: plot.volume(x * np.nan), "NaN"),
+        (lambda x: plot.volume(x, GRID, db_range=-3), "db_range is -3"),
+        (lambda x: plot.volumes({}, GRID), "no image"),
+        (lambda x: plot.convergence(solution()), "no history"),
+    ],
+)
+def test_bad_input_is_one_sentence(image, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(image)
