@@ -146,6 +146,11 @@ class BlockSum(BlockMap):
     """The sum of linear operators, each of its own named block; made by `hstack`."""
 
     def __init__(self, blocks: dict[str, Operator]) -> None:
+        if len({A.takes_real for A in blocks.values()}) > 1:
+            raise TypeError(
+                f"hstack got {blocks}: some take a real unknown and some do not; "
+                "put .real() on all or none"
+            )
         self.blocks = dict(blocks)
         self.in_shape = {name: A.in_shape for name, A in blocks.items()}
         self.out_shape = next(iter(blocks.values())).out_shape

@@ -113,7 +113,7 @@ class Convolution(Operator):
     --------
     >>> import numpy as np, sparsesolve as ss
     >>> A = ss.operators.Convolution(np.array([1.0, 2.0, 3.0]), (5,))
-    >>> np.round(A(np.array([0.0, 0.0, 1.0, 0.0, 0.0])), 12)
+    >>> np.round(A(np.array([0.0, 0.0, 1.0, 0.0, 0.0])), 12) + 0.0
     array([0., 1., 2., 3., 0.])
     """
 

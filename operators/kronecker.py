@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from sparsesolve.backends import (
 )
 from sparsesolve.operators.base import Operator, common_dtype
 from sparsesolve.operators.dense import Dense, checked_matrix, on_parts
+
+# Axis counted from the end, matrix, its transpose.
+Step = tuple[int, Array, Array]
 
 # Below this many columns, one product of a transposed copy beats a batch of products.
 _NARROW = 5
@@ -77,15 +81,19 @@ class Kronecker(Operator):
         self.in_dtype = self.out_dtype = dtype
 
     @cached_property
-    def _adjoint_factors(self) -> tuple[Array, ...]:
+    def _forward_steps(self) -> tuple[Step, ...]:
+        return _steps(self.factors)
+
+    @cached_property
+    def _adjoint_steps(self) -> tuple[Step, ...]:
         xp = array_namespace(*self.factors)
-        return tuple(xp.matrix_transpose(conj(a)) for a in self.factors)
+        return _steps(tuple(xp.matrix_transpose(conj(a)) for a in self.factors))
 
     def forward(self, x: Array) -> Array:
-        return _multiply_modes(self.factors, x)
+        return _multiply_modes(self._forward_steps, x)
 
     def adjoint(self, y: Array) -> Array:
-        return _multiply_modes(self._adjoint_factors, y)
+        return _multiply_modes(self._adjoint_steps, y)
 
     @cached_property
     def _norm(self) -> float:
@@ -109,14 +117,10 @@ class Kronecker(Operator):
         return product
 
 
-def _multiply_modes(factors: tuple[Array, ...], x: Array) -> Array:
-    if is_complex(x) and not is_complex(factors[0]):
-        return on_parts(lambda parts: _multiply_modes(factors, parts), x)
-    if is_complex(factors[0]) and not is_complex(x):
-        x = array_namespace(x).astype(x, factors[0].dtype)
-    for k in mode_order([a.shape for a in factors]):
-        x = _multiply_mode(factors[k], x, k - len(factors))
-    return x
+def _steps(factors: tuple[Array, ...]) -> tuple[Step, ...]:
+    xp, n = array_namespace(*factors), len(factors)
+    order = mode_order([a.shape for a in factors])
+    return tuple((k - n, factors[k], xp.matrix_transpose(factors[k])) for k in order)
 
 
 def mode_order(shapes: Sequence[tuple[int, int]]) -> list[int]:
@@ -124,22 +128,31 @@ def mode_order(shapes: Sequence[tuple[int, int]]) -> list[int]:
     return sorted(range(len(shapes)), key=lambda k: 1 / shapes[k][1] - 1 / shapes[k][0])
 
 
-def _multiply_mode(a: Array, x: Array, axis: int) -> Array:
-    """Multiply `a` to one axis, counted from the end, of `x`."""
-    xp = array_namespace(x, a)
+def _multiply_modes(steps: tuple[Step, ...], x: Array) -> Array:
+    xp, a = array_namespace(x), steps[0][1]
+    if is_complex(x) != is_complex(a):
+        if is_complex(x):
+            return on_parts(lambda parts: _multiply_modes(steps, parts), x)
+        x = xp.astype(x, a.dtype)
+    for step in steps:
+        x = _multiply_mode(xp, step, x)
+    return x
+
+
+def _multiply_mode(xp: Any, step: Step, x: Array) -> Array:
+    axis, a, transposed = step
     before, after = x.shape[:axis], x.shape[x.ndim + axis + 1 :]
     rows, width = math.prod(before), math.prod(after)
     m, n = a.shape
-    shape = (*before, m, *after)
     if width == 1:
-        flat = xp.matmul(xp.reshape(x, (rows, n)), xp.matrix_transpose(a))
-        return xp.reshape(flat, shape)
-    if width < _NARROW and rows > 1:
+        z = xp.matmul(xp.reshape(x, (rows, n)), transposed)
+    elif width < _NARROW and rows > 1:
         last = xp.matrix_transpose(xp.reshape(x, (rows, n, width)))
-        flat = xp.matmul(xp.reshape(last, (rows * width, n)), xp.matrix_transpose(a))
-        flat = xp.matrix_transpose(xp.reshape(flat, (rows, width, m)))
-        return xp.reshape(flat, shape)
-    return xp.reshape(xp.matmul(a, xp.reshape(x, (rows, n, width))), shape)
+        z = xp.matmul(xp.reshape(last, (rows * width, n)), transposed)
+        z = xp.matrix_transpose(xp.reshape(z, (rows, width, m)))
+    else:
+        z = xp.matmul(a, xp.reshape(x, (rows, n, width)))
+    return xp.reshape(z, (*before, m, *after))
 
 
 class KroneckerOperators(Operator):

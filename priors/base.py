@@ -144,6 +144,12 @@ class Prior(ABC):
         axes = tuple(range(x.ndim - n, x.ndim))
         return array_namespace(x).sum(terms, axis=axes)
 
+    def largest(self, terms: Array, x: Array) -> Array:
+        """Return the largest of `terms`, shaped as `x`, in one unknown: batch shape."""
+        n = self.item_axes(x)
+        axes = tuple(range(x.ndim - n, x.ndim))
+        return array_namespace(x).max(terms, axis=axes)
+
     def weight(self, x: Array, step: Any = 1.0) -> Any:
         """Return lam·step, broadcastable to `x` and of its precision."""
         n = self.item_axes(x)

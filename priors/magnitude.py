@@ -1,22 +1,64 @@
-"""Priors on magnitudes, phases left free."""
+"""A prior of magnitudes, phases left free."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-from sparsesolve.backends import Array, Shape, array_namespace
-from sparsesolve.priors.base import Prior, fresh_copy
+from sparsesolve.backends import Array, Shape, array_namespace, fresh_copy
+from sparsesolve.priors.base import Prior
+from sparsesolve.priors.denoiser import Denoiser
 
 
 class Magnitude(Prior):
-    """p(|x|)."""
+    """prior(|x|), for unknowns whose phase means nothing, as in radar images.
+
+    For given magnitudes the best phase is that of v, so the prox acts on |v| under
+    |x| >= 0 and restores the phase; entries that are 0 stay 0.
+
+    Parameters
+    ----------
+    prior : Prior
+        A prior with a prox that keeps non-negative arrays non-negative, so that it is
+        the prox under |x| >= 0 as well; or a `Denoiser`, whose output is cut at 0.
+
+    Raises
+    ------
+    TypeError
+        The prior has no prox, or its prox leaves the non-negative arrays.
+
+    Notes
+    -----
+    Convex only if the prior is convex and increasing, as L1 is and TV is not. TV of
+    magnitudes alone is no prior: |x| constant with free phases costs nothing and fits
+    most data. Add a little ``Magnitude(L1(lam))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsesolve.priors import L1, Magnitude
+    >>> Magnitude(L1(1.0)).prox(np.array([3 + 4j, 0.5j]), 1.0)
+    array([2.4+3.2j, 0. +0.j ])
+    """
 
     keeps_nonnegative = True
 
     def __init__(self, prior: Prior) -> None:
+        if not prior.has_prox:
+            raise TypeError(
+                f"Magnitude needs a prior with a prox; {prior!r} has none (write a sum "
+                "as Magnitude(p) + Magnitude(q))"
+            )
+        if not prior.keeps_nonnegative and not isinstance(prior, Denoiser):
+            raise TypeError(
+                f"Magnitude needs a prior whose prox keeps non-negative arrays so; "
+                f"that of {prior!r} does not"
+            )
         self.prior = prior
-        self.convex = prior.convex
+        self.convex = prior.convex and prior.increasing
+        self.increasing = prior.increasing
         self.separable = prior.separable
+        self.has_value = prior.has_value
+        self.ignores_step = prior.ignores_step
 
     @property
     def lam(self) -> Any:
@@ -40,10 +82,16 @@ class Magnitude(Prior):
 
     def prox_warm(self, v: Array, step: Any, warm: Any) -> tuple[Array, Any]:
         xp = array_namespace(v)
-        size = xp.abs(v)
-        new, warm = self.prior.prox_warm(size, step, warm)
-        new = xp.where(new > 0, new, new * 0)
-        return v * (new / xp.where(size > 0, size, size * 0 + 1)), warm
+        sizes = xp.abs(v)
+        new, warm = self.prior.prox_warm(sizes, step, warm)
+        present = sizes > 0
+        phases = v / xp.where(present, sizes, xp.ones_like(sizes))
+        return phases * xp.clip(new, min=0.0), warm
 
     def critical_lam(self, gradient: Array) -> Array:
+        """Return that of the prior at |g|: the best phases are those of -g."""
         return self.prior.critical_lam(array_namespace(gradient).abs(gradient))
+
+    def majorise(self, x: Array) -> Prior:
+        """Return the magnitude of the prior's majoriser at |x|."""
+        return Magnitude(self.prior.majorise(array_namespace(x).abs(x)))

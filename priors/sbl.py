@@ -20,6 +20,7 @@ from sparsesolve.backends import (
 from sparsesolve.priors.base import HierarchicalPrior
 
 _UPDATES = ("mm", "mackay", "em")
+_NEGLIGIBLE = 1e-10
 
 
 class SBL(HierarchicalPrior):
@@ -53,7 +54,8 @@ class SBL(HierarchicalPrior):
     -----
     Hyperparameters: ``{"variance": γ}``, of the unknown's shape with batch axes, one
     entry along tied axes. A variance whose entry the data do not reach (l = 0) stays as
-    it is; one that shrinks, and whose effect is below rounding (l < eps), becomes zero.
+    it is; one that shrinks and has l < 1e-10, so that the evidence would not notice,
+    becomes zero.
 
     References
     ----------
@@ -119,7 +121,7 @@ class SBL(HierarchicalPrior):
         else:
             ratio = found / xp.where(seen, expected, xp.ones_like(expected))
             new = gamma * (xp.sqrt(ratio) if self.update == "mm" else ratio)
-        vanishing = (expected < xp.finfo(gamma.dtype).eps) & (found <= expected)
+        vanishing = (expected < _NEGLIGIBLE) & (found <= expected)
         new = xp.where(vanishing, xp.zeros_like(gamma), new)
         return {"variance": xp.where(seen, new, gamma)}
 

@@ -36,19 +36,16 @@ class CompiledDual:
         z, self.centre, self.scale = normalised(
             v.astype(np.result_type(v, np.float64)), n
         )
-        self.w, self.c = w / self.scale.item(), self.scale.item() / (4 * n_axes(v, n) * w)
+        self.w = w / self.scale.item()
+        self.c = 1 / (4 * n_axes(v, n) * self.w)
         self.z = z.view(np.float64).reshape(v.shape[0] if n > 1 else 1, -1)
         self.x = np.empty_like(self.z)
-        per_entry = 2 if is_complex(v) else 1
+        self.per_entry = 2 if is_complex(v) else 1
+        self.row = v.shape[-1] * self.per_entry
         # The kernels' axes are planes, rows and entries; only volumes have the second.
         self.rows = ([2], [0, 2], [0, 1, 2])[n - 1]
         axes = [a for a, length in zip(self.rows, v.shape, strict=True) if length > 1]
-        self.geometry = (
-            np.array(axes, np.int64),
-            v.shape[-1] * per_entry,
-            per_entry,
-            how.isotropic,
-        )
+        self.axes = np.array(axes, np.int64)
         # A slab of planes per thread, if waking the threads at every step is worth it.
         self.n_slabs = min(get_num_threads(), len(self.z), self.z.size >> 19)
         dual = np.zeros((3, *self.z.shape), np.float32)
@@ -63,27 +60,24 @@ class CompiledDual:
 
     def step(self) -> None:
         """Take one dual step."""
-        number = self.u.dtype.type
-        args = (
-            self.u,
-            number(self.w),
-            number(self.c),
-            number(self.t / (self.t + 5)),
-            self.p,
-            self.y,
-            *self.geometry,
-        )
+        number, nz = self.u.dtype.type, len(self.u)
+        w, c, beta = number(self.w), number(self.c), number(self.t / (self.t + 5))
+        args = (self.u, w, c, beta, self.p, self.y, self.axes)
+        shape = (self.row, self.per_entry, self.how.isotropic)
         if self.n_slabs > 1:
-            downhill = tv_kernels.step_slabs(*args, self.n_slabs)
+            downhill = tv_kernels.sweep_slabs(*args, *shape, self.n_slabs)
         else:
-            downhill = tv_kernels.step(*args)
+            face = np.empty_like(self.u[0])
+            tv_kernels.primal(self.u, w, self.y, 0, self.row, self.per_entry, face)
+            downhill = tv_kernels.sweep(*args, 0, nz, face, face, *shape)
         self.t = 0 if downhill > 0 else self.t + 1
 
     def excess(self) -> float:
         """Set `x`; return by what factor the gap is above the tolerance."""
         sums = np.empty((len(self.z), 4))
         measure = tv_kernels.measure_slabs if self.n_slabs > 1 else tv_kernels.measure
-        measure(self.z, self.w, self.p, *self.geometry, self.x, sums)
+        shape = (self.row, self.per_entry, self.how.isotropic)
+        measure(self.z, self.w, self.p, self.axes, *shape, self.x, sums)
         tv, product, fit, constant = sums.sum(axis=0)
         gap, value, constant = (
             self.w * (tv - product),

@@ -135,7 +135,7 @@ def ascend(dual: Any, max_iter: int) -> bool:
 
 def n_axes(v: Array, n: int) -> int:
     """Count the axes along which there are differences; at least 1."""
-    return max(1, sum(length > 1 for length in v.shape[v.ndim - n :]))
+    return max(1, sum(1 for length in v.shape[v.ndim - n :] if length > 1))
 
 
 def rounding(eps: float, w: Any, size: int) -> Any:

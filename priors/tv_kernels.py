@@ -23,6 +23,11 @@ _BLOCK = 1024
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _clear(out: Array) -> None:
+    for j in range(out.size):
+        out[j] = 0
+
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 def _add(out: Array, a: Array) -> None:
@@ -43,13 +48,13 @@ def _difference(out: Array, a: Array, b: Array) -> None:
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _primal(v: Array, w: Any, P: Array, z: int, m: int, s: int, out: Array) -> None:
+def primal(v: Array, w: Any, P: Array, z: int, m: int, s: int, out: Array) -> None:
     """Write plane `z` of v - w ∇ᵀP to `out`."""
     nz, n = v.shape
     for b in range(0, n, _BLOCK):
         f = min(b + _BLOCK, n)
         o, vz = out[b:f], v[z, b:f]
-        o[:] = 0
+        _clear(o)
         if nz > 1:
             _add(o, P[0, z, b:f])
             if z > 0:
@@ -73,7 +78,7 @@ def _gradient(x: Array, above: Array, b: int, f: int, m: int, s: int, q: Array) 
     if n > m:
         g = max(b, min(f, n - m))
         _difference(q[1], x[b + m : g + m], x[b:g])
-        q[1, g - b :] = 0
+        _clear(q[1, g - b : f - b])
     g = max(b, min(f, n - s))
     _difference(q[2], x[b + s : g + s], x[b:g])
     for end in range((b // m + 1) * m, f + m, m):
@@ -120,70 +125,61 @@ def _advance(p: Array, y: Array, q: Array, factor: Array, beta: Any) -> Any:
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _sweep(
+def sweep(
     u: Array, w: Any, c: Any, beta: Any, P: Array, Y: Array, axes: Array,
     z0: int, z1: int, first: Array, last: Array, m: int, s: int, isotropic: bool,
 ) -> float:  # fmt: skip
-    """Dual step on planes z0:z1 in one pass; x on planes z0, z1 is `first`, `last`."""
+    """Take a dual step on planes z0:z1, in one pass and in place.
+
+    P becomes the projection of Y + c ∇x, x = u - w ∇ᵀY, and Y the new P extrapolated
+    by `beta` times its change. x on planes z0 and z1 is given as `first` and `last`. A
+    positive result says that the extrapolation before this step pointed downhill.
+    """
     nz, n = u.shape
-    x, above = first.copy(), np.empty_like(first)
+    x, above = first, np.empty_like(first)
+    spare = np.empty_like(first)
     width = min(_BLOCK, n)
     q, total = np.zeros((3, width), u.dtype), np.empty(width, u.dtype)
     downhill = 0.0
     for z in range(z0, z1):
         if z + 1 < z1:
-            _primal(u, w, Y, z + 1, m, s, above)
+            primal(u, w, Y, z + 1, m, s, above)
         else:
-            above[:] = last if z + 1 < nz else x
+            above = last if z + 1 < nz else x
         for b in range(0, n, width):
             f = min(b + width, n)
             t = total[: f - b]
             _gradient(x, above, b, f, m, s, q)
-            t[:] = 0
+            _clear(t)
             for a in axes:
                 _ascend(q[a], Y[a, z, b:f], c, t)
                 if not isotropic:
                     _to_factors(t, s)
                     downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
-                    t[:] = 0
+                    _clear(t)
             if isotropic:
                 _to_factors(t, s)
                 for a in axes:
                     downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
-        x, above = above, x
+        x, above, spare = above, spare, above
     return downhill
 
 
-@njit(cache=True, error_model="numpy")
-def step(
-    u: Array, w: Any, c: Any, beta: Any, P: Array, Y: Array, axes: Array,
-    m: int, s: int, isotropic: bool,
-) -> float:  # fmt: skip
-    """Take one dual step in place: P becomes proj(Y + c ∇x), x = u - w ∇ᵀY.
-
-    Y becomes the new P, extrapolated by `beta` times its change. A positive result
-    says that the extrapolation before this step pointed downhill.
-    """
-    face = np.empty_like(u[0])
-    _primal(u, w, Y, 0, m, s, face)
-    return _sweep(u, w, c, beta, P, Y, axes, 0, u.shape[0], face, face, m, s, isotropic)
-
-
 @njit(cache=True, parallel=True, error_model="numpy")
-def step_slabs(
+def sweep_slabs(
     u: Array, w: Any, c: Any, beta: Any, P: Array, Y: Array, axes: Array,
     m: int, s: int, isotropic: bool, n_slabs: int,
 ) -> float:  # fmt: skip
-    """Do `step` with one thread per slab of planes, first the faces between them."""
+    """Do `sweep` on all planes, a thread per slab, after the faces between slabs."""
     nz, n = u.shape
     faces = np.empty((n_slabs, n), u.dtype)
     for i in prange(n_slabs):
-        _primal(u, w, Y, i * nz // n_slabs, m, s, faces[i])
+        primal(u, w, Y, i * nz // n_slabs, m, s, faces[i])
     downhill = 0.0
     for i in prange(n_slabs):
         z0, z1 = i * nz // n_slabs, (i + 1) * nz // n_slabs
         last = faces[min(i + 1, n_slabs - 1)]
-        downhill += _sweep(
+        downhill += sweep(
             u, w, c, beta, P, Y, axes, z0, z1, faces[i], last, m, s, isotropic
         )
     return downhill
@@ -216,9 +212,10 @@ def _dot(a: Array, b: Array) -> float:
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 def _sums(
-    v: Array, P: Array, x: Array, axes: Array, z: int, m: int, s: int, isotropic: bool
-) -> tuple[float, float, float, float]:
-    """Return plane z's TV(x), ⟨∇x, P⟩, ‖x - v‖² and ‖x‖²."""
+    v: Array, P: Array, x: Array, axes: Array, z: int, m: int, s: int, isotropic: bool,
+    sums: Array,
+) -> None:  # fmt: skip
+    """Write plane z's TV(x), ⟨∇x, P⟩, ‖x - v‖² and ‖x‖² to `sums`."""
     nz, n = v.shape
     width = min(_BLOCK, n)
     q, total = np.zeros((3, width)), np.empty(width)
@@ -227,19 +224,19 @@ def _sums(
         f = min(b + width, n)
         t = total[: f - b]
         _gradient(x[z], x[min(z + 1, nz - 1)], b, f, m, s, q)
-        t[:] = 0
+        _clear(t)
         for a in axes:
             product += _dot(q[a], P[a, z, b:f])
             _add_squares(t, q[a])
             if not isotropic:
                 tv += _sum_norms(t, s)
-                t[:] = 0
+                _clear(t)
         if isotropic:
             tv += _sum_norms(t, s)
         _difference(t, x[z, b:f], v[z, b:f])
         fit += _dot(t, t)
         size += _dot(x[z, b:f], x[z, b:f])
-    return tv, product, fit, size
+    sums[0], sums[1], sums[2], sums[3] = tv, product, fit, size
 
 
 @njit(cache=True, error_model="numpy")
@@ -249,9 +246,9 @@ def measure(
 ) -> None:  # fmt: skip
     """Write v - w ∇ᵀP to `x` and to `sums`, for each plane, what `_sums` returns."""
     for z in range(v.shape[0]):
-        _primal(v, w, P, z, m, s, x[z])
+        primal(v, w, P, z, m, s, x[z])
     for z in range(v.shape[0]):
-        sums[z] = _sums(v, P, x, axes, z, m, s, isotropic)
+        _sums(v, P, x, axes, z, m, s, isotropic, sums[z])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -261,9 +258,9 @@ def measure_slabs(
 ) -> None:  # fmt: skip
     """Do `measure` with many threads."""
     for z in prange(v.shape[0]):
-        _primal(v, w, P, z, m, s, x[z])
+        primal(v, w, P, z, m, s, x[z])
     for z in prange(v.shape[0]):
-        sums[z] = _sums(v, P, x, axes, z, m, s, isotropic)
+        _sums(v, P, x, axes, z, m, s, isotropic, sums[z])
 
 
 @njit(cache=True, error_model="numpy")

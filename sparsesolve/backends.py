@@ -45,6 +45,7 @@ __all__ = [
     "where",
 ]
 
+_PYTHON = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 _ALIASES = {"cpu": "numpy", "gpu": "cupy:0", "cuda": "cupy:0", "cupy": "cupy:0"}
 
 
@@ -108,9 +109,11 @@ def scalar(value: Any) -> Any:
 
     Python numbers never widen a float32 computation and cost no array call.
     """
-    if isinstance(value, np.generic) or (is_array(value) and value.ndim == 0):
-        return value.item()
-    return value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value if value.ndim else value.item()
+    if not is_array(value) or value.ndim:
+        return value
+    return _PYTHON[dtype_of(value).kind](value)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -43,11 +43,14 @@ class Loss(ABC):
     ----------
     smooth : bool
         `gradient` exists and is Lipschitz with constant `curvature`.
+    finite : bool
+        The value is finite everywhere: not a constraint.
     curvature : float
         Lipschitz constant of the gradient of f with respect to z.
     """
 
     smooth = True
+    finite = True
     curvature: float = 1.0
 
     def __init__(self, A: Any, y: Array) -> None:
@@ -181,6 +184,7 @@ class NoiseBall(Loss):
     """
 
     smooth = False
+    finite = False
 
     def __init__(self, A: Any, y: Array, radius: Any) -> None:
         super().__init__(A, y)

@@ -46,7 +46,7 @@ class L21(Loss):
         xp = array_namespace(z)
         norms = self._row_norms(z)
         floor = 1e-8 * self.expand(norm(self.y, len(self.A.out_shape)))
-        safe = xp.maximum(norms, floor + xp.finfo(norms.dtype).tiny)
+        safe = xp.maximum(norms, floor + xp.finfo(norms.dtype).smallest_normal)
         weights = xp.broadcast_to(1 / safe, self.y.shape)
         constant = self.total(norms - 0.5 * norms**2 / safe)
         return LeastSquares(self.A, self.y, weights, constant=constant)

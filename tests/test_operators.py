@@ -210,6 +210,11 @@ def test_equals_its_dense_matrix(name: str, dtype: str) -> None:
             "positional and named",
         ),
         (
+            lambda: ops.hstack(L=ops.Fourier(3).real(), S=ops.Identity(3)),
+            TypeError,
+            "put .real() on all or none",
+        ),
+        (
             lambda: ops.kron(ops.Identity(2), ops.Fourier(3).real()),
             TypeError,
             "take .real() of the product",

@@ -50,6 +50,8 @@ model's own error, multiple reflections and an unknown medium, outweighs the rec
 noise many times, so that fitting down to the noise would fit clutter."""
 
 _RULES = "share", "discrepancy", "held_out"
+# From lam_max to a thousandth of it, each 0.6 of the one before.
+_N_LAMS = 15
 
 
 def subtract(scan: RadarScan, reference: RadarScan) -> RadarScan:
@@ -142,7 +144,7 @@ def reconstruct(
     spreading: bool = True,
     solver: Solver | None = None,
     max_iter: int = 300,
-    tol: float | None = 1e-3,
+    tol: float | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     resume: str | Path | None = None,
@@ -159,13 +161,11 @@ def reconstruct(
         whose misfit is within the scan's noise; the one that best predicts receivers
         (or channels) left out. By default the discrepancy where ``scan.noise`` is
         known, otherwise the share.
-    solver : Solver, optional
-        By default the one `sparsesolve.solve` picks.
-    max_iter, tol, seed, progress
-        See `sparsesolve.solve`. A relative change of 1e-3 moves no peak by a voxel;
-        more iterations sharpen the amplitudes only.
+    solver, max_iter, tol, seed, progress
+        See `sparsesolve.solve`; of each weight where a rule tries several.
     checkpoint, resume
-        See `sparsesolve.solve`; while a path of weights is tried nothing is kept.
+        See `sparsesolve.solve`; used where lam is a number or the share, as nothing is
+        kept while several weights are tried.
 
     Returns
     -------
@@ -174,30 +174,31 @@ def reconstruct(
 
     Raises
     ------
+    ValueError
+        The rule for lam is unknown or lacks what it needs.
     KeyboardInterrupt
-        Interrupted while a rule was choosing lam.
+        Interrupted while a rule was trying weights.
     """
     problem = imaging_problem(scan, grid, prior, spreading=spreading)
-    rule = lam
     if lam is None:
-        rule = "share" if scan.noise is None else "discrepancy"
-    x0 = None
-    if isinstance(rule, str):
-        weight, why, x0 = _chosen(problem, rule, scan.noise, max_iter, tol, seed)
+        lam = "share" if scan.noise is None else "discrepancy"
+    common = {"max_iter": max_iter, "tol": tol, "seed": seed, "progress": progress}
+    if lam in ("discrepancy", "held_out"):
+        if resume is not None:
+            raise ValueError(
+                f"resume needs the weight that was begun with; lam is the rule {lam!r}"
+            )
+        solution = _best_of_path(problem, str(lam), scan.noise, solver, common)
+        why = solution.choices["lam"]
     else:
-        weight = checks.positive("lam", rule)
-        why = f"{weight:.4g}, given"
-    solution = solve(
-        problem.with_lam(weight),
-        solver,
-        x0=x0,
-        max_iter=max_iter,
-        tol=tol,
-        seed=seed,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=progress,
-    )
+        weight, why = _weight(problem, lam)
+        solution = solve(
+            problem.with_lam(weight),
+            solver,
+            checkpoint=checkpoint,
+            resume=resume,
+            **common,
+        )
     noted = {"lam": why, "grid": repr(grid), "speed": f"{scan.speed:.6g} m/s"}
     return replace(solution, choices={**solution.choices, **noted})
 
@@ -212,19 +213,24 @@ def describe_image(
     x : array of shape ``grid.shape``
     grid : Grid
     target : (3,) or (n, 3) array_like, m, optional
-        Where the truth is; adds the peak's distance from the nearest one.
+        Where the truth is; adds the peak's distance from the nearest target and the
+        energy away from all targets.
     radius : float, m
-        Energy farther than this from every target (from the peak, where no target is
-        given) counts as side energy.
+        Side energy lies farther than this from the peak, off-target energy farther
+        than this from every target.
     """
     peak = metrics.peak_position(x, grid)
     row = {
-        f"peak_{axis}_mm": 1e3 * float(v) for axis, v in zip("xyz", peak, strict=True)
+        f"peak_{axis}_mm": 1e3 * float(value)
+        for axis, value in zip("xyz", peak, strict=True)
     }
+    row["side_energy_db"] = metrics.side_energy(x, grid, radius=radius)
     if target is not None:
         away = np.linalg.norm(peak - np.atleast_2d(np.asarray(target)), axis=1)
         row["error_mm"] = 1e3 * float(away.min())
-    row["side_energy_db"] = metrics.side_energy(x, grid, center=target, radius=radius)
+        row["off_target_db"] = metrics.side_energy(
+            x, grid, center=target, radius=radius
+        )
     row["entropy"] = metrics.entropy(x)
     row["contrast"] = metrics.contrast(x)
     row["voxels_used"] = int(np.count_nonzero(x))
@@ -244,37 +250,41 @@ def _prior(prior: str | Prior) -> Any:
     return Magnitude(L1(1.0))
 
 
-def _chosen(
+def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
+    """Return a weight that needs no solve, and why it is taken."""
+    if lam == "share":
+        top = problem.lam_max()
+        return LAM_SHARE * top, f"{LAM_SHARE * top:.4g}, {LAM_SHARE:g} of lam_max"
+    if isinstance(lam, str):
+        raise ValueError(f"lam is {lam!r}; wanted a number > 0 or one of {_RULES}")
+    weight = checks.positive("lam", lam)
+    return weight, f"{weight:.4g}, given"
+
+
+def _best_of_path(
     problem: Problem,
     rule: str,
     noise: float | None,
-    max_iter: int,
-    tol: float | None,
-    seed: int,
-) -> tuple[float, str, Array]:
-    """Return lam, why, and where to start from."""
-    if rule == "share":
-        lam_max = problem.lam_max()
-        why = f"{LAM_SHARE * lam_max:.4g}, {LAM_SHARE:g} of lam_max {lam_max:.4g}"
-        return LAM_SHARE * lam_max, why, None
-    if rule not in _RULES:
-        raise ValueError(f"lam is {rule!r}; wanted a number > 0 or one of {_RULES}")
+    solver: Solver | None,
+    common: dict[str, Any],
+) -> Solution:
     if rule == "discrepancy" and noise is None:
         raise ValueError(
-            "lam='discrepancy' needs a scan with a known noise; wanted lam='share', "
-            "'held_out', a number, or scan.noise"
+            "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, or "
+            "lam='share', 'held_out' or a number"
         )
+    # the data's last axis holds receivers, or channels
     found = path(
         problem,
         choose=rule,
         noise=noise,
         axis=-1,
-        n_lams=15,
-        max_iter=max_iter,
-        tol=tol,
-        seed=seed,
+        n_lams=_N_LAMS,
+        solver=solver,
+        **common,
     )
-    if any(s.status is Status.INTERRUPTED for s in found.solutions):
+    tried = [*found.solutions, found.best]
+    if any(s is None or s.status is Status.INTERRUPTED for s in tried):
         raise KeyboardInterrupt
-    assert found.best is not None and found.lam is not None
-    return found.lam, found.best.choices["lam"], found.best.x
+    best: Solution = tried[-1]
+    return best

@@ -29,6 +29,7 @@ COLUMNS = (
     "peak_y_mm",
     "peak_z_mm",
     "error_mm",
+    "off_target_db",
     "side_energy_db",
     "entropy",
     "contrast",

@@ -20,6 +20,7 @@ from sparsesolve.backends import (
 from sparsesolve.linalg import normal_cg, regularized_inverse
 from sparsesolve.losses import LeastSquares
 from sparsesolve.solvers.base import ARRAY_UNKNOWN, PROXIMAL_PRIOR, Solver
+from sparsesolve.solvers.scaling import natural_scale
 
 
 class _Plan(NamedTuple):
@@ -29,8 +30,10 @@ class _Plan(NamedTuple):
     split_loss: bool
     frozen: bool
     relaxation: float
-    gradient_scale: Any
-    """‖Aᴴy‖, what multipliers of an inactive term are compared with."""
+    x_scale: Any
+    """Typical ‖x‖."""
+    multiplier_scale: Any
+    """Typical ‖Aᴴu‖ of multipliers u."""
     choices: dict[str, str]
 
 
@@ -72,9 +75,10 @@ class ADMM(Solver):
     Parameters
     ----------
     rho : float, optional
-        First penalty; by default the mean diagonal of AᴴA, adapted afterwards. A
-        denoiser ignores it, so there it sets the balance of data and prior: take
-        noise variance / sigma² for least squares.
+        First penalty; by default ‖Aᴴu‖/‖x‖ of typical multipliers and unknowns,
+        which for least squares is about ‖A‖², adapted afterwards. A denoiser ignores
+        it, so there it sets the balance of data and prior: take noise variance /
+        sigma² for least squares.
     adapt : bool
         Balance relative primal and dual residuals at iterations 5, 10, 20, 40, ...
         (Wohlberg, "ADMM penalty parameter selection by residual balancing", 2017),
@@ -95,7 +99,7 @@ class ADMM(Solver):
     rho: float | None = None
     adapt: bool = True
     relaxation: float | None = None
-    inner_tol: float = 1e-5
+    inner_tol: float = 1e-6
 
     needs = (ARRAY_UNKNOWN, PROXIMAL_PRIOR)
     default_tol = {"float32": 1e-4, "float64": 1e-5}  # noqa: RUF012
@@ -120,9 +124,14 @@ class ADMM(Solver):
         relaxation = self.relaxation
         if relaxation is None:
             relaxation = 1.6 if problem.prior.convex and not frozen else 1.0
-        scale = scalar(norm(problem.A.adjoint(loss.y), len(problem.x_shape)))
         return _Plan(
-            terms, inverse, split, frozen, relaxation, scale, {"x-update": how}
+            terms,
+            inverse,
+            split,
+            frozen,
+            relaxation,
+            *natural_scale(problem),
+            {"x-update": how},
         )
 
     def init(
@@ -155,7 +164,7 @@ class ADMM(Solver):
             v.append(new)
             d.append(point - new)
         sizes = _sizes(problem, images, v, d, state)
-        primal, dual = _relative(sizes, state.rho, plan.gradient_scale)
+        primal, dual = _relative(sizes, state.rho, plan.multiplier_scale)
         k = state.k + 1
         rho, d = self._balanced(problem, plan, state.rho, sizes, k, d)
         x = next((v[i] for i, (_, K) in enumerate(plan.terms) if K is None), u)
@@ -169,16 +178,16 @@ class ADMM(Solver):
     def _first_rho(
         self, problem: Any, plan: _Plan, rng: np.random.Generator
     ) -> tuple[Any, ...]:
-        diagonal = _mean_diagonal(problem, rng)
-        one = scalar(norm(problem.zeros(), len(problem.x_shape)) * 0 + 1)
-        first = self.rho if self.rho is not None else diagonal
+        first = plan.multiplier_scale / plan.x_scale
+        if self.rho is not None:
+            first = first * 0 + self.rho
         terms = tuple(
-            one * first / (1.0 if K is None else K.norm() ** 2) for _, K in plan.terms
+            first / (1.0 if K is None else K.norm() ** 2) for _, K in plan.terms
         )
         if not plan.split_loss:
             return terms
         # C-SALSA's kappa, the ratio of the two, is about twice the mean diagonal.
-        return (*terms, one * first / (2 * diagonal))
+        return (*terms, first / (2 * _mean_diagonal(problem, rng)))
 
     def _x_update(self, problem: Any, plan: _Plan, state: State) -> tuple[Any, ...]:
         n = len(problem.x_shape)
@@ -262,7 +271,7 @@ def _sizes(
     return rows
 
 
-def _relative(sizes: list[Any], rho: Any, gradient_scale: Any) -> tuple[Any, Any]:
+def _relative(sizes: list[Any], rho: Any, multiplier_scale: Any) -> tuple[Any, Any]:
     """Return relative primal and dual residuals over all terms.
 
     Multipliers may vanish (an inactive constraint), so changes are compared with at
@@ -272,7 +281,7 @@ def _relative(sizes: list[Any], rho: Any, gradient_scale: Any) -> tuple[Any, Any
     image = sum(a**2 for _, a, _, _ in sizes) ** 0.5
     change = sum((p * s) ** 2 for p, (_, _, s, _) in zip(rho, sizes, strict=True))
     dual = sum((p * m) ** 2 for p, (_, _, _, m) in zip(rho, sizes, strict=True))
-    floor = 1e-3 * gradient_scale
+    floor = 1e-3 * multiplier_scale
     against = where(dual**0.5 > floor, dual**0.5, floor)
     return primal / where(image > 0, image, 1.0), change**0.5 / where(
         against > 0, against, 1.0

@@ -1,9 +1,7 @@
 """Gaussian posteriors: their moments, their factorisation, and what a user gets.
 
 For y = A x + n with x ~ N(0, Γ), n ~ N(0, s²I) and B = A Γ^½, the covariance of the
-data is S = s²I + B Bᴴ. One QR factorisation of B stacked with s times an identity gives
-all that is wanted of S without forming it: squaring B would lose half the digits, which
-single precision does not have. Nothing is divided by a variance, so they may be zero.
+data is S = s²I + B Bᴴ. Nothing is divided by a variance γ, so they may be zero.
 """
 
 from __future__ import annotations
@@ -102,83 +100,72 @@ class Posterior:
 
 
 class Wide:
-    """The factorisation where B has more columns than rows.
-
-    [Bᴴ; sI] = [Q₁; Q₂] R has RᴴR = S, so Q₁ = Bᴴ R⁻¹ and Q₂ = s R⁻¹.
+    """The factorisation where B has more columns than rows: S = C Cᴴ.
 
     Parameters
     ----------
     adjoint : (..., N, M) array
         Bᴴ.
-    s : array of the leading shape
-        Standard deviation of the noise.
+    s2 : array of the leading shape
+        Noise variance.
 
     Attributes
     ----------
-    shrinkage, slack : (..., N) arrays
-        diag(Bᴴ S⁻¹ B) and one minus it.
-    log_det, freedom : arrays of the leading shape
-        log|S| and s² tr S⁻¹.
+    shrinkage : (..., N) array
+        diag(Bᴴ S⁻¹ B).
+    slack : (..., N) array
+        One minus it.
+    log_det : array of the leading shape
+        log|S|.
     """
 
-    def __init__(self, adjoint: Array, s: Array) -> None:
-        xp, n = array_namespace(adjoint), adjoint.shape[-2]
-        self.adjoint, self.s = adjoint, s[..., None, None]
-        q, r = xp.linalg.qr(_over_identity(adjoint, self.s))
-        self.upper, self.lower = q[..., :n, :], q[..., n:, :]
-        self.shrinkage = xp.sum(abs_squared(self.upper), axis=-1)
+    def __init__(self, adjoint: Array, s2: Array) -> None:
+        xp = array_namespace(adjoint)
+        self.adjoint, self.s2 = adjoint, s2[..., None, None]
+        b = hermitian(adjoint)
+        self.root = xp.linalg.cholesky(xp.matmul(b, adjoint) + _diagonal(b, self.s2))
+        self.half = xp.linalg.solve(self.root, b)
+        self.shrinkage = xp.sum(abs_squared(self.half), axis=-2)
         self.slack = xp.clip(1 - self.shrinkage, 0, None)
-        self.log_det = _log_det(r)
-        self.freedom = power(self.lower, 2)
+        self.log_det = _log_det(self.root)
 
     def solve(self, y: Array) -> tuple[Array, Array]:
         """Return Bᴴ S⁻¹ y and s² S⁻¹ y for columns `y`, (..., M, C)."""
         xp = array_namespace(y)
-        w = xp.matmul(hermitian(self.lower), y) / self.s
-        return xp.matmul(self.upper, w), self.s * xp.matmul(self.lower, w)
+        w = xp.linalg.solve(self.root, y)
+        residual = self.s2 * xp.linalg.solve(hermitian(self.root), w)
+        return xp.matmul(hermitian(self.half), w), residual
 
 
 class Tall:
     """The factorisation where B has at most as many columns as rows; as `Wide`.
 
-    [B; sI] = [Q₁; Q₂] R has RᴴR = s²I + BᴴB, so Q₁ = B R⁻¹ and Q₂ = s R⁻¹. Of `slack`
-    and `shrinkage`, and of the strong and weak entries of the solution, each is computed
-    by the formula that loses no digits there.
+    With G = s²I + BᴴB = C Cᴴ (Woodbury): Bᴴ S⁻¹ = G⁻¹ Bᴴ, I - Bᴴ S⁻¹ B = s² G⁻¹.
     """
 
-    def __init__(self, adjoint: Array, s: Array) -> None:
+    def __init__(self, adjoint: Array, s2: Array) -> None:
         xp, (n, m) = array_namespace(adjoint), adjoint.shape[-2:]
-        self.adjoint, self.s = adjoint, s[..., None, None]
-        q, r = xp.linalg.qr(_over_identity(hermitian(adjoint), self.s))
-        self.upper, self.lower = q[..., :m, :], q[..., m:, :]
-        self.slack = xp.clip(xp.sum(abs_squared(self.lower), axis=-1), None, 1)
-        # S⁻¹B = B (s²I + BᴴB)⁻¹ = Q₁ Q₂ᴴ / s; both signs are conjugated here
-        product = xp.matmul(self.lower, hermitian(self.upper)) / self.s
-        terms = (
-            xp.real(product * conj(adjoint))
-            if is_complex(product)
-            else (product * adjoint)
-        )
-        self._weak = self.slack > 0.5
-        direct = xp.clip(xp.sum(terms, axis=-1), 0, None)
-        self.shrinkage = xp.where(self._weak, direct, 1 - self.slack)
-        self.log_det = _log_det(r) + (m - n) * xp.log(s * s)
-        self.freedom = m - n + xp.sum(self.slack, axis=-1)
+        self.adjoint, self.s2 = adjoint, s2[..., None, None]
+        gram = xp.matmul(adjoint, hermitian(adjoint))
+        root = xp.linalg.cholesky(gram + _diagonal(adjoint, self.s2))
+        eye = _diagonal(adjoint, xp.ones_like(self.s2))
+        self.half = xp.linalg.solve(root, eye)
+        self.slack = s2[..., None] * xp.sum(abs_squared(self.half), axis=-2)
+        self.shrinkage = xp.clip(1 - self.slack, 0, None)
+        self.log_det = _log_det(root) + (m - n) * xp.log(s2)
 
     def solve(self, y: Array) -> tuple[Array, Array]:
         """Return Bᴴ S⁻¹ y and s² S⁻¹ y for columns `y`, (..., M, C)."""
         xp = array_namespace(y)
-        fit = xp.matmul(hermitian(self.upper), y)
-        residual = y - xp.matmul(self.upper, fit)
-        strong = xp.matmul(self.lower, fit) / self.s
-        weak = xp.matmul(self.adjoint, residual) / (self.s * self.s)
-        return xp.where(self._weak[..., None], weak, strong), residual
+        w = xp.matmul(self.half, xp.matmul(self.adjoint, y))
+        u = xp.matmul(hermitian(self.half), w)
+        return u, y - xp.matmul(hermitian(self.adjoint), u)
 
 
-def factorisation(adjoint: Array, s: Array) -> Wide | Tall:
+def factorisation(adjoint: Array, s2: Array) -> Wide | Tall:
     """Return the cheaper factorisation for Bᴴ, (..., N, M)."""
     n, m = adjoint.shape[-2:]
-    return Tall(adjoint, s) if n <= m else Wide(adjoint, s)
+    return Tall(adjoint, s2) if n <= m else Wide(adjoint, s2)
 
 
 def hermitian(a: Array) -> Array:
@@ -192,13 +179,14 @@ def power(a: Array, n_axes: int) -> Array:
     return array_namespace(a).sum(abs_squared(a), axis=axes)
 
 
-def _over_identity(a: Array, s: Array) -> Array:
-    """Stack `a` on s times the identity of its last axis."""
-    xp, n = array_namespace(a), a.shape[-1]
-    eye = s * xp.eye(n, dtype=a.dtype, device=a.device)
-    return xp.concat([a, xp.broadcast_to(eye, (*a.shape[:-2], n, n))], axis=-2)
+def _diagonal(a: Array, value: Array) -> Array:
+    """Return `value` times identities of the size of the second last axis of `a`."""
+    xp, n = array_namespace(a), a.shape[-2]
+    return xp.astype(value * xp.eye(n, dtype=value.dtype, device=a.device), a.dtype)
 
 
-def _log_det(r: Array) -> Array:
-    xp = array_namespace(r)
-    return 2 * xp.sum(xp.log(xp.abs(xp.linalg.diagonal(r))), axis=-1)
+def _log_det(root: Array) -> Array:
+    xp = array_namespace(root)
+    diagonal = xp.linalg.diagonal(root)
+    diagonal = xp.real(diagonal) if is_complex(diagonal) else diagonal
+    return 2 * xp.sum(xp.log(diagonal), axis=-1)

@@ -11,6 +11,7 @@ import numpy as np
 from sparsesolve.backends import Array, expand, norm, scalar, where
 from sparsesolve.priors.base import Prior, Zero
 from sparsesolve.solvers.base import ARRAY_UNKNOWN, PROXIMAL_PRIOR, Solver
+from sparsesolve.solvers.scaling import natural_scale
 
 _MARGIN = 0.99
 
@@ -21,7 +22,10 @@ class _Plan(NamedTuple):
     duals: tuple[Any, ...]
     """Pairs (function with a prox, operator or None); the loss first."""
     norms: tuple[float, ...]
-    gradient_scale: Any
+    tau: Any
+    """First primal step."""
+    multiplier_scale: Any
+    """Least size that the residual of x's multipliers is compared with, times 1e3."""
     adapt: bool
     choices: dict[str, str]
 
@@ -39,8 +43,8 @@ class State(NamedTuple):
     """Σ K_jᴴ u_j."""
     tau: Any
     """Primal step; the dual ones are margin / (tau · blocks · ‖K_j‖²)."""
-    alpha: Any
-    """Size of the next change of tau; shrinks, so that convergence is kept."""
+    k: int
+    """Iterations done, which time the balancing."""
     warm: Any
     """Warm start of the primal prox."""
     warm_duals: tuple[Any, ...]
@@ -62,9 +66,10 @@ class PrimalDual(Solver):
     Parameters
     ----------
     adapt : bool
-        Balance relative primal and dual residuals by ever smaller changes of the
-        steps (Goldstein et al., "Adaptive primal-dual splitting methods", 2015,
-        algorithm 1). Never for a denoiser.
+        Balance relative primal and dual residuals by the ratio of the steps at
+        iterations 10, 20, 40, ... (after Goldstein et al., "Adaptive primal-dual
+        splitting methods", 2015); ever rarer, so that convergence is kept. Never for
+        a denoiser.
 
     References
     ----------
@@ -84,11 +89,17 @@ class PrimalDual(Solver):
         norms = tuple(1.0 if K is None else K.norm() for _, K in duals)
         if norms[0] == 0:
             raise ValueError(f"{problem.A!r} is zero; there is nothing to solve")
-        scale = scalar(norm(problem.A.adjoint(problem.loss.y), len(problem.x_shape)))
+        x_scale, scale = natural_scale(problem)
         frozen = any(getattr(p, "ignores_step", False) for p, _ in problem.terms)
-        tau = f"1/‖A‖² = {1 / norms[0] ** 2:.3g} at first"
+        choices = {"tau": "first ‖x‖/‖Aᴴu‖ of typical x and u, then balanced"}
         return _Plan(
-            prior, duals, norms, scale, self.adapt and not frozen, {"tau": tau}
+            prior,
+            duals,
+            norms,
+            x_scale / scale,
+            scale,
+            self.adapt and not frozen,
+            choices,
         )
 
     def init(
@@ -97,10 +108,8 @@ class PrimalDual(Solver):
         x = problem.zeros() if x0 is None else x0
         images = tuple(x if K is None else K.forward(x) for _, K in plan.duals)
         u = tuple(a * 0 for a in images)
-        one = scalar(norm(x, len(problem.x_shape)) * 0 + 1)
-        tau = one / plan.norms[0] ** 2
         warm = (None,) * len(plan.duals)
-        return State(x, images, u, x * 0, tau, one * 0.5, None, warm, math.inf, {})
+        return State(x, images, u, x * 0, plan.tau, 0, None, warm, math.inf, {})
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
         n = len(problem.x_shape)
@@ -122,21 +131,21 @@ class PrimalDual(Solver):
         primal = scalar(
             norm((state.x - x) / expand(state.tau, n) - (state.pull - pull), n)
         )
-        size = scalar(norm(pull, n))
-        floor = 1e-3 * plan.gradient_scale
+        # The pulls cancel at the solution where x is free: each is compared with.
+        size = sum(scalar(norm(a, n)) ** 2 for a in pulls) ** 0.5
+        floor = 1e-3 * plan.multiplier_scale
         primal = _ratio(primal, where(size > floor, size, floor))
         reach = sum(_size(problem, a) ** 2 for a in images) ** 0.5
         dual = _ratio(sum(dual_squares) ** 0.5, reach)
-        tau, alpha = _balanced(plan, state, primal, dual)
+        k = state.k + 1
+        tau = _balanced(plan, state, k, primal, dual)
         row = {
             "misfit": scalar(problem.loss.misfit(images[0])),
             "primal": primal,
             "dual": dual,
         }
         if problem.prior.has_value:
-            row["objective"] = scalar(
-                problem.loss.value(images[0]) + problem.prior.value(x)
-            )
+            row["objective"] = _objective(problem, x, images[0])
         residual = where(primal > dual, primal, dual)
         return State(
             x,
@@ -144,12 +153,18 @@ class PrimalDual(Solver):
             tuple(u),
             pull,
             tau,
-            alpha,
+            k,
             warm,
             tuple(warm_duals),
             residual,
             row,
         )
+
+
+def _objective(problem: Any, x: Array, image: Array) -> Any:
+    """The prior's value, and the loss's unless it is a constraint nearly met."""
+    value = problem.prior.value(x)
+    return scalar(value + problem.loss.value(image) if problem.loss.finite else value)
 
 
 def _dual_step(
@@ -176,14 +191,12 @@ def _ratio(a: Any, b: Any) -> Any:
     return a / where(b > 0, b, 1.0)
 
 
-def _balanced(plan: _Plan, state: State, primal: Any, dual: Any) -> tuple[Any, Any]:
+def _balanced(plan: _Plan, state: State, k: int, primal: Any, dual: Any) -> Any:
     """Lengthen the primal step where its residual is the larger, and conversely."""
-    if not plan.adapt:
-        return state.tau, state.alpha
-    longer, shorter = primal > 2 * dual, dual > 2 * primal
-    shrink = 1 - state.alpha
-    tau = where(
-        longer, state.tau / shrink, where(shorter, state.tau * shrink, state.tau)
-    )
-    changed = longer | shorter
-    return tau, where(changed, state.alpha * 0.95, state.alpha)
+    due = k % 10 == 0 and (k // 10).bit_count() == 1
+    if not (plan.adapt and due):
+        return state.tau
+    known = (primal > 0) & (dual > 0)
+    factor = where(known, primal / where(known, dual, 1.0), 1.0) ** 0.5
+    factor = where(factor > 10.0, 10.0, where(factor < 0.1, 0.1, factor))
+    return state.tau * factor

@@ -27,6 +27,7 @@ from sparsesolve.solvers.base import (
     SMOOTH_LOSS,
     Solver,
 )
+from sparsesolve.solvers.scaling import natural_scale
 
 
 class _Plan(NamedTuple):
@@ -98,8 +99,9 @@ class ProximalGradient(Solver):
         if self.step_size is not None:
             return _Plan(float(self.step_size), {})
         if self.backtracking:
-            step = _first_step(problem)
-            return _Plan(step, {"step": "from one gradient, halved where too long"})
+            x, multiplier = natural_scale(problem)
+            how = "‖x‖/‖Aᴴ∇f(0)‖ of a typical x at first, halved where too long"
+            return _Plan(x / multiplier, {"step": how})
         lipschitz = problem.A.norm() ** 2 * problem.loss.curvature
         if lipschitz == 0:
             raise ValueError(f"{problem.A!r} is zero; there is nothing to solve")
@@ -167,17 +169,6 @@ def relative_change(x: Array, old: Array, n_axes: int) -> Any:
     """Return ‖x - old‖ / ‖x‖ for each problem; 0 where nothing moved."""
     change, size = scalar(norm(x - old, n_axes)), scalar(norm(x, n_axes))
     return change / where(size > 0, size, 1.0)
-
-
-def _first_step(problem: Any) -> Any:
-    """Inverse Rayleigh quotient of curvature·AᴴA along the first gradient."""
-    zero = problem.zeros()
-    gradient = problem.A.adjoint(problem.loss.gradient(problem.A.forward(zero)))
-    n = len(problem.x_shape)
-    image = problem.loss.total(abs_squared(problem.A.forward(gradient)))
-    power = scalar(problem.loss.curvature * image)
-    size = scalar(inner(gradient, gradient, n))
-    return where(power > 0, size / where(power > 0, power, 1.0), 1.0)
 
 
 def _too_long(problem: Any, state: State, x: Array, image: Array, step: Any) -> Any:

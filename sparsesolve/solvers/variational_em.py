@@ -167,14 +167,13 @@ class VariationalEM(Solver):
         return _Plan(engine, _FIRST_NOISE * engine.power, floor, choices)
 
     def _given_noise(self, problem: Any) -> Any:
-        """Return the noise variance as a number, or an array of batch shape and dtype."""
+        """Return the noise variance as a number, or a float64 array of batch shape."""
         noise, y = self.noise_variance, problem.loss.y
         if noise is None:
             return None
         xp, batch = array_namespace(y), problem.batch_shape
-        real = native_dtype(xp, real_dtype(problem.x_dtype))
         if not is_array(noise):
-            full = xp.full(batch, noise, dtype=real, device=y.device)
+            full = xp.full(batch, noise, dtype=xp.float64, device=y.device)
             return full if batch else noise
         checks.same_device("the problem", noise, problem.device)
         if tuple(noise.shape) != batch:
@@ -182,7 +181,7 @@ class VariationalEM(Solver):
                 f"noise_variance has shape {tuple(noise.shape)}; wanted a number or the "
                 f"batch shape {batch}"
             )
-        return xp.astype(noise, real)
+        return xp.astype(noise, xp.float64)
 
     def init(
         self, problem: Any, plan: _Plan, x0: Any, rng: np.random.Generator
@@ -212,13 +211,14 @@ class VariationalEM(Solver):
         for part in prior.parts:
             hyper = prior.update_hyper(hyper, now, part)
             now = plan.engine.moments(prior.variance(hyper), noise)
+        residual = _change(hyper, state.hyper, len(problem.batch_shape))
         if plan.floor is not None:
-            noise = _next_noise(plan, noise, now)
-            now = plan.engine.moments(prior.variance(hyper), noise)
-        n_batch = len(problem.batch_shape)
-        change = _change(hyper, state.hyper, n_batch)
-        moved = _host(abs(noise - state.noise) / noise)
-        residual = np.maximum(change, moved)
+            calm = residual < _SETTLED
+            new = _next_noise(plan, noise, now)
+            residual = np.maximum(residual, _host(abs(new - noise) / noise))
+            if calm.any():
+                noise = _pick(calm, new, noise)
+                now = plan.engine.moments(prior.variance(hyper), noise)
         settled = np.asarray(_host(state.settled), bool)
         if self.elimination:
             wanted = ~settled & (residual < _SETTLED)
