@@ -20,8 +20,8 @@ prior = ss.priors.TotalVariation(0.01) + ss.priors.NonNegative()
 problem = ss.Problem(ss.LeastSquares(A, y), prior)
 
 path = Path(tempfile.mkdtemp()) / "state.h5"
-settings = {"solver": ss.ADMM(), "tol": 1e-5, "max_iter": 500}
-first = ss.solve(problem, stop=lambda p: p.n_iter >= 20, checkpoint=path, **settings)
+settings = {"solver": ss.ADMM(), "tol": 1e-3, "max_iter": 500}
+first = ss.solve(problem, stop=lambda p: p.n_iter >= 10, checkpoint=path, **settings)
 print("stopped: ", first)
 
 resumed = ss.solve(problem, resume=path, **settings)

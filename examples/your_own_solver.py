@@ -35,8 +35,6 @@ class ForwardBackward(Solver):
         return State(x, change, {"objective": problem.value(x)})
 
 
-rng = np.random.default_rng(0)
-A = ss.operators.Dense(rng.standard_normal((50, 80)))
-problem = ss.Problem(ss.LeastSquares(A, rng.standard_normal(50)), ss.priors.L1(3.0))
+a, y = np.split(np.random.default_rng(0).standard_normal((50, 81)), [80], axis=1)
+problem = ss.Problem(ss.LeastSquares(a, y[:, 0]), ss.priors.L1(3.0))
 print("check_solver:", ss.testing.check_solver(ForwardBackward(), problem))
-print(ss.solve(problem, ForwardBackward()), ss.solve(problem, ss.ProximalGradient()))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from sparsesolve.backends import (
     Array,
+    Shape,
     array_namespace,
     conj,
     device_of,
@@ -22,8 +22,8 @@ from sparsesolve.backends import (
 from sparsesolve.operators.base import Operator, common_dtype
 from sparsesolve.operators.dense import Dense, checked_matrix, on_parts
 
-# Axis counted from the end, matrix, its transpose.
-Step = tuple[int, Array, Array]
+# A matrix, its transpose, and how many entries one step along its axis skips.
+Step = tuple[Array, Array, int]
 
 # Below this many columns, one product of a transposed copy beats a batch of products.
 _NARROW = 5
@@ -90,10 +90,10 @@ class Kronecker(Operator):
         return _steps(tuple(xp.matrix_transpose(conj(a)) for a in self.factors))
 
     def forward(self, x: Array) -> Array:
-        return _multiply_modes(self._forward_steps, x)
+        return _multiply_modes(self._forward_steps, x, self.out_shape)
 
     def adjoint(self, y: Array) -> Array:
-        return _multiply_modes(self._adjoint_steps, y)
+        return _multiply_modes(self._adjoint_steps, y, self.in_shape)
 
     @cached_property
     def _norm(self) -> float:
@@ -118,9 +118,13 @@ class Kronecker(Operator):
 
 
 def _steps(factors: tuple[Array, ...]) -> tuple[Step, ...]:
-    xp, n = array_namespace(*factors), len(factors)
-    order = mode_order([a.shape for a in factors])
-    return tuple((k - n, factors[k], xp.matrix_transpose(factors[k])) for k in order)
+    xp = array_namespace(*factors)
+    sizes, steps = [a.shape[1] for a in factors], []
+    for k in mode_order([a.shape for a in factors]):
+        a = factors[k]
+        steps.append((a, xp.matrix_transpose(a), math.prod(sizes[k + 1 :])))
+        sizes[k] = a.shape[0]
+    return tuple(steps)
 
 
 def mode_order(shapes: Sequence[tuple[int, int]]) -> list[int]:
@@ -128,31 +132,27 @@ def mode_order(shapes: Sequence[tuple[int, int]]) -> list[int]:
     return sorted(range(len(shapes)), key=lambda k: 1 / shapes[k][1] - 1 / shapes[k][0])
 
 
-def _multiply_modes(steps: tuple[Step, ...], x: Array) -> Array:
-    xp, a = array_namespace(x), steps[0][1]
-    if is_complex(x) != is_complex(a):
+def _multiply_modes(steps: tuple[Step, ...], x: Array, shape: Shape) -> Array:
+    """Apply `steps`; `shape` is that of one result, batch axes left out."""
+    xp, first = array_namespace(x), steps[0][0]
+    if is_complex(x) != is_complex(first):
         if is_complex(x):
-            return on_parts(lambda parts: _multiply_modes(steps, parts), x)
-        x = xp.astype(x, a.dtype)
-    for step in steps:
-        x = _multiply_mode(xp, step, x)
-    return x
-
-
-def _multiply_mode(xp: Any, step: Step, x: Array) -> Array:
-    axis, a, transposed = step
-    before, after = x.shape[:axis], x.shape[x.ndim + axis + 1 :]
-    rows, width = math.prod(before), math.prod(after)
-    m, n = a.shape
-    if width == 1:
-        z = xp.matmul(xp.reshape(x, (rows, n)), transposed)
-    elif width < _NARROW and rows > 1:
-        last = xp.matrix_transpose(xp.reshape(x, (rows, n, width)))
-        z = xp.matmul(xp.reshape(last, (rows * width, n)), transposed)
-        z = xp.matrix_transpose(xp.reshape(z, (rows, width, m)))
-    else:
-        z = xp.matmul(a, xp.reshape(x, (rows, n, width)))
-    return xp.reshape(z, (*before, m, *after))
+            return on_parts(lambda parts: _multiply_modes(steps, parts, shape), x)
+        x = xp.astype(x, first.dtype)
+    z = x
+    for a, transposed, width in steps:
+        m, n = a.shape
+        if width == 1:
+            z = xp.matmul(xp.reshape(z, (-1, n)), transposed)
+            continue
+        z = xp.reshape(z, (-1, n, width))
+        if width < _NARROW and z.shape[0] > 1:
+            last = xp.reshape(xp.matrix_transpose(z), (-1, n))
+            z = xp.reshape(xp.matmul(last, transposed), (-1, width, m))
+            z = xp.matrix_transpose(z)
+        else:
+            z = xp.matmul(a, z)
+    return xp.reshape(z, (*x.shape[: x.ndim - len(shape)], *shape))
 
 
 class KroneckerOperators(Operator):

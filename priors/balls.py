@@ -47,7 +47,7 @@ class L1Ball(Prior):
         xp, n = array_namespace(v), self.item_axes(v)
         sizes = xp.reshape(xp.abs(v), (*v.shape[: v.ndim - n], -1))
         level = xp.clip(water_level(sizes, self.radius), min=0.0)
-        return soft_threshold(v, expand(level, n))
+        return soft_threshold(v, expand(level[..., 0], n))
 
 
 class L2Ball(Prior):

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from functools import reduce
 from typing import Any, Self
 
+import numpy as np
+
 from sparsesolve import checks
 from sparsesolve.backends import (
     Array,
@@ -56,6 +58,9 @@ class Prior(ABC):
         Regularisation weight; None where the prior has none (a set, a denoiser).
     x_shape : tuple of int or None
         Shape of one unknown, set by `bind`; None before.
+    tol : float
+        Relative accuracy of an iterative prox; 0 where it is exact. A solve's default
+        tolerance is no smaller.
     """
 
     hierarchical = False
@@ -69,6 +74,7 @@ class Prior(ABC):
     ignores_step: bool = False
     lam: Any = None
     x_shape: Shape | None = None
+    tol: float = 0.0
 
     @abstractmethod
     def value(self, x: Array) -> Array:
@@ -207,6 +213,7 @@ class Term(Prior):
             raise TypeError(f"Term needs a prior with a prox; {prior!r} has none")
         self.prior, self.K = prior, K
         self.convex, self.has_value = prior.convex, prior.has_value
+        self.tol = prior.tol
         self.ignores_step = prior.ignores_step
 
     @property
@@ -246,6 +253,7 @@ class Sum(Prior):
     def __init__(self, terms: tuple[Prior, ...]) -> None:
         self.terms = tuple(terms)
         self.convex = all(t.convex for t in terms)
+        self.tol = max(t.tol for t in terms)
         self.has_value = all(t.has_value for t in terms)
         self.real_only = any(t.real_only for t in terms)
 
@@ -370,8 +378,8 @@ def terms_of(prior: Prior) -> tuple[Prior, ...]:
 
 
 def real_like(value: Any, x: Array) -> Any:
-    """Return a real array `value` in the precision of `x`; a number as it is."""
+    """Return a real array `value` in the precision of `x`, a number as a Python one."""
     if not is_array(value):
-        return value
+        return value.item() if isinstance(value, np.generic) else value
     xp = array_namespace(value)
     return xp.astype(value, native_dtype(xp, real_dtype(dtype_of(x))), copy=False)

@@ -7,6 +7,7 @@ from typing import Any, Self
 from sparsesolve.backends import Array, Shape, array_namespace, fresh_copy
 from sparsesolve.priors.base import Prior
 from sparsesolve.priors.denoiser import Denoiser
+from sparsesolve.priors.weights import bound_like
 
 
 class Magnitude(Prior):
@@ -58,6 +59,7 @@ class Magnitude(Prior):
         self.increasing = prior.increasing
         self.separable = prior.separable
         self.has_value = prior.has_value
+        self.tol = prior.tol
         self.ignores_step = prior.ignores_step
 
     @property
@@ -94,4 +96,5 @@ class Magnitude(Prior):
 
     def majorise(self, x: Array) -> Prior:
         """Return the magnitude of the prior's majoriser at |x|."""
-        return Magnitude(self.prior.majorise(array_namespace(x).abs(x)))
+        above = self.prior.majorise(array_namespace(x).abs(x))
+        return bound_like(Magnitude(above), self)

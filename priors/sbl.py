@@ -12,7 +12,6 @@ from sparsesolve.backends import (
     Shape,
     abs_squared,
     array_namespace,
-    dtype_of,
     native_dtype,
     real_dtype,
     to_numpy,
@@ -138,7 +137,7 @@ class SBL(HierarchicalPrior):
         eps = xp.finfo(gamma.dtype).eps
         slack = xp.clip(1 - posterior.shrinkage, eps, 1)
         loss = self._mean(xp.log(slack) + posterior.whitened_power / slack)
-        alive = gamma > 0
+        alive = (gamma > 0) & (self._mean(posterior.shrinkage) > 0)
         loss = xp.where(alive, loss, xp.full_like(loss, xp.inf))
         n_axes = gamma.ndim if self.x_shape is None else len(self.x_shape)
         batch = gamma.shape[: gamma.ndim - n_axes]

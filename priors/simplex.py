@@ -63,7 +63,7 @@ class Simplex(Prior):
         self.refuse_complex(v)
         xp = array_namespace(v)
         v = xp.moveaxis(v, self._axis(v), -1)
-        x = xp.clip(v - water_level(v, self.sum)[..., None], min=0.0)
+        x = xp.clip(v - water_level(v, self.sum), min=0.0)
         return xp.moveaxis(x, -1, self._axis(v))
 
     def _axis(self, x: Array) -> int:
@@ -71,7 +71,7 @@ class Simplex(Prior):
 
 
 def water_level(v: Array, total: Any) -> Array:
-    """Return the t with Σ max(v - t, 0) = total over the last axis.
+    """Return the t with Σ max(v - t, 0) = total over the last axis, which is kept.
 
     It is the largest of the means (v₁ + ... + v_k - total) / k of sorted entries. Sums
     are taken in float64: long ones of float32 would lose the answer.
@@ -81,4 +81,5 @@ def water_level(v: Array, total: Any) -> Array:
         xp.astype(xp.sort(v, axis=-1, descending=True), xp.float64), axis=-1
     )
     count = xp.cumulative_sum(xp.ones_like(sums), axis=-1)
-    return real_like(xp.max((sums - expand(total, 1)) / count, axis=-1), v)
+    means = (sums - expand(total, 1)) / count
+    return real_like(xp.max(means, axis=-1, keepdims=True), v)

@@ -59,8 +59,10 @@ class TopK(Prior):
             least = np.partition(sizes, rank, axis=-1)[..., rank, None]
         else:
             least = xp.sort(sizes, axis=-1)[..., rank, None]
-        above, ties = sizes > least, sizes == least
-        room = self.k - xp.sum(xp.astype(above, xp.int64), axis=-1, keepdims=True)
-        first = xp.cumulative_sum(xp.astype(ties, xp.int64), axis=-1) <= room
-        kept = xp.reshape(above | (ties & first), v.shape)
+        # Written with what is dropped, so that a NaN is never dropped unseen.
+        below, ties = sizes < least, sizes == least
+        above = xp.astype(~(below | ties), xp.int64)
+        room = self.k - xp.sum(above, axis=-1, keepdims=True)
+        late = xp.cumulative_sum(xp.astype(ties, xp.int64), axis=-1) > room
+        kept = xp.reshape(~(below | (ties & late)), v.shape)
         return xp.where(kept, v, xp.zeros_like(v))

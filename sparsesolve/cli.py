@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             return cli(arguments, "sparsesolve", standalone_mode=False) or 0
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing was kept", INTERRUPTED)
-    except _Interrupted as error:
-        return _fail(str(error), INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click turns the interrupt of a command into an Abort that it caused
+        message = str(error.__cause__ or error) or "interrupted; nothing was kept"
+        return _fail(message, INTERRUPTED)
     except _ERRORS as error:
         return _fail(str(error) or type(error).__name__, BAD_INPUT)
 
@@ -49,10 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     print(f"sparsesolve: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-class _Interrupted(Exception):
-    """An interrupted solve; the message says where its checkpoint is."""
 
 
 @contextlib.contextmanager
@@ -163,7 +159,6 @@ def reconstruct(
     from sparsesolve.applications import radar, radar_demo
     from sparsesolve.applications.results import output_folder, text_table
     from sparsesolve.io import load
-    from sparsesolve.solution import Status
 
     scan = load(file, kind="near_field_mimo").read()
     scan = scan if speed is None else replace(scan, speed=speed)
@@ -181,13 +176,6 @@ def reconstruct(
         max_iter=max_iter,
         resume=resume,
     )
-    if solution.status is Status.INTERRUPTED:
-        weight = solution.choices["lam"].partition(",")[0]
-        kept = solution.choices["checkpoint"].removeprefix("state kept in ")
-        raise _Interrupted(
-            f"interrupted after {solution.n_iter} iterations; the state is in {kept}: "
-            f"repeat the command with --lam {weight} --resume {kept}"
-        )
     click.echo(repr(solution), err=True)
     for name, why in solution.choices.items():
         click.echo(f"  {name}: {why}", err=True)

@@ -315,7 +315,12 @@ def _tolerance(
         return float(checks.positive("tol", tol, zero=True))
     precision = real_dtype(problem.x_dtype).name
     tol = solver.default_tol.get(precision, 1e-4)
-    choices["tol"] = f"{tol:g}, {type(solver).__name__}'s default in {precision}"
+    why = f"{tol:g}, {type(solver).__name__}'s default in {precision}"
+    priors = problem.prior.values() if problem.is_blocks else [problem.prior]
+    accuracy = max(getattr(p, "tol", 0.0) for p in priors)
+    if accuracy > tol:
+        tol, why = accuracy, f"{accuracy:g}, the accuracy of the prior's own prox"
+    choices["tol"] = why
     return tol
 
 

@@ -170,8 +170,8 @@ def _scaled(estimate: Floats, target: Floats, scale: str) -> Floats:
     if scale == "none" or not estimate.any():
         return estimate
     if scale == "max":
-        return estimate * (np.abs(target).max() / np.abs(estimate).max())
-    return estimate * (np.sum(estimate * target) / np.sum(estimate**2))
+        return estimate * float(np.abs(target).max() / np.abs(estimate).max())
+    return estimate * float(np.sum(estimate * target) / np.sum(estimate**2))
 
 
 def _on_grid(x: Array, grid: Grid) -> Floats:

@@ -183,8 +183,64 @@ OPERATORS: dict[str, OperatorCase] = {
     ),
 }
 
+_WEIGHTS = np.array([[1, 2, 0.5], [3, 1, 1], [1.5, 1, 0.1], [1, 0.7, 2]])
+_LABELS = np.array([[7, 7, -2], [7, 0, 0], [3, 7, 0], [7, 3, 0]])
+
 PRIORS: dict[str, PriorCase] = {
+    "Zero": PriorCase(lambda: ss.priors.Zero()),
     "L1": PriorCase(lambda: ss.priors.L1(0.7)),
+    "L1, weighted": PriorCase(lambda: ss.priors.L1(0.7, _WEIGHTS)),
+    "SquaredL2": PriorCase(lambda: ss.priors.SquaredL2(0.7)),
+    "SquaredL2, weighted": PriorCase(lambda: ss.priors.SquaredL2(0.7, _WEIGHTS)),
+    "ElasticNet": PriorCase(lambda: ss.priors.ElasticNet(0.9, 0.6)),
+    "GroupL2, labels": PriorCase(
+        lambda: ss.priors.GroupL2(1.2, _LABELS, np.array([1.0, 0.5, 1.5, 2.0]))
+    ),
+    "GroupL2, equal labels": PriorCase(
+        lambda: ss.priors.GroupL2(0.8, np.arange(12).reshape(4, 3) % 4)
+    ),
+    "GroupL2, axis": PriorCase(
+        lambda: ss.priors.GroupL2(0.8, 0, np.array([[0.5, 1.0, 2.0]]))
+    ),
+    "GroupL2, axes": PriorCase(lambda: ss.priors.GroupL2(0.8, (0, -1)), (3, 2, 2)),
+    "TotalVariation, 1-D": PriorCase(
+        lambda: ss.priors.TotalVariation(0.6, tol=1e-11), (9,)
+    ),
+    "TotalVariation": PriorCase(lambda: ss.priors.TotalVariation(0.3, tol=1e-11)),
+    "TotalVariation, anisotropic": PriorCase(
+        lambda: ss.priors.TotalVariation(0.3, isotropic=False, tol=1e-11)
+    ),
+    "TotalVariation, 3-D": PriorCase(
+        lambda: ss.priors.TotalVariation(0.2, tol=1e-11), (2, 3, 2)
+    ),
+    "Lp, 0": PriorCase(lambda: ss.priors.Lp(0.7, 0)),
+    "Lp, 1/2": PriorCase(lambda: ss.priors.Lp(0.7, 0.5)),
+    "Lp, 2/3": PriorCase(lambda: ss.priors.Lp(0.7, 2 / 3)),
+    "NonNegative": PriorCase(lambda: ss.priors.NonNegative(), dtypes=REAL),
+    "Box": PriorCase(lambda: ss.priors.Box(-0.5, 0.4), dtypes=REAL),
+    "Box, arrays": PriorCase(
+        lambda: ss.priors.Box(np.full((4, 3), -0.3), _WEIGHTS), dtypes=REAL
+    ),
+    "Simplex": PriorCase(lambda: ss.priors.Simplex(), dtypes=REAL),
+    "Simplex, rows": PriorCase(
+        lambda: ss.priors.Simplex(axis=-1, total=2.5), dtypes=REAL
+    ),
+    "L1Ball": PriorCase(lambda: ss.priors.L1Ball(2.0)),
+    "L2Ball": PriorCase(lambda: ss.priors.L2Ball(1.5)),
+    "TopK": PriorCase(lambda: ss.priors.TopK(4)),
+    "Magnitude of L1": PriorCase(lambda: ss.priors.Magnitude(ss.priors.L1(0.7))),
+    "Magnitude of Lp": PriorCase(lambda: ss.priors.Magnitude(ss.priors.Lp(0.7, 0.5))),
+    "Magnitude of TotalVariation": PriorCase(
+        lambda: ss.priors.Magnitude(ss.priors.TotalVariation(0.3, tol=1e-11))
+    ),
+    "Magnitude of Box": PriorCase(lambda: ss.priors.Magnitude(ss.priors.Box(0.3, 0.9))),
+    "Magnitude of Simplex": PriorCase(lambda: ss.priors.Magnitude(ss.priors.Simplex())),
+    "Denoiser": PriorCase(
+        lambda: ss.priors.Denoiser(lambda x, sigma: x / (1 + sigma), 0.3), dtypes=REAL
+    ),
+    "Magnitude of Denoiser": PriorCase(
+        lambda: ss.priors.Magnitude(ss.priors.Denoiser(lambda x, s: x - s, 0.3))
+    ),
 }
 
 

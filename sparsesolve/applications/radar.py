@@ -144,7 +144,7 @@ def reconstruct(
     spreading: bool = True,
     solver: Solver | None = None,
     max_iter: int = 300,
-    tol: float | None = None,
+    tol: float | None = 3e-4,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     resume: str | Path | None = None,
@@ -162,7 +162,8 @@ def reconstruct(
         (or channels) left out. By default the discrepancy where ``scan.noise`` is
         known, otherwise the share.
     solver, max_iter, tol, seed, progress
-        See `sparsesolve.solve`; of each weight where a rule tries several.
+        See `sparsesolve.solve`; of each weight where a rule tries several. Below a
+        relative change of 3e-4 peaks move by a voxel at most.
     checkpoint, resume
         See `sparsesolve.solve`; used where lam is a number or the share, as nothing is
         kept while several weights are tried.
@@ -177,12 +178,17 @@ def reconstruct(
     ValueError
         The rule for lam is unknown or lacks what it needs.
     KeyboardInterrupt
-        Interrupted while a rule was trying weights.
+        Interrupted while a rule was trying weights, of which nothing is kept.
     """
     problem = imaging_problem(scan, grid, prior, spreading=spreading)
     if lam is None:
         lam = "share" if scan.noise is None else "discrepancy"
-    common = {"max_iter": max_iter, "tol": tol, "seed": seed, "progress": progress}
+    common: dict[str, Any] = {
+        "max_iter": max_iter,
+        "tol": tol,
+        "seed": seed,
+        "progress": progress,
+    }
     if lam in ("discrepancy", "held_out"):
         if resume is not None:
             raise ValueError(
@@ -270,8 +276,8 @@ def _best_of_path(
 ) -> Solution:
     if rule == "discrepancy" and noise is None:
         raise ValueError(
-            "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, or "
-            "lam='share', 'held_out' or a number"
+            "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, "
+            "or lam='share', 'held_out' or a number"
         )
     # the data's last axis holds receivers, or channels
     found = path(
@@ -283,8 +289,10 @@ def _best_of_path(
         solver=solver,
         **common,
     )
-    tried = [*found.solutions, found.best]
-    if any(s is None or s.status is Status.INTERRUPTED for s in tried):
-        raise KeyboardInterrupt
-    best: Solution = tried[-1]
-    return best
+    last = found.best or found.solutions[-1]
+    if last.status is Status.INTERRUPTED or found.best is None:
+        raise KeyboardInterrupt(
+            "interrupted while lam was being chosen, of which nothing is kept; give lam "
+            "as a number or as 'share' to have a state to go on from"
+        )
+    return last

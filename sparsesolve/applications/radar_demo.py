@@ -132,10 +132,10 @@ def image_scan(
     while it works, NAME_PRIOR.checkpoint.h5. Arguments as of `radar.reconstruct` and
     `plot.volumes`.
 
-    Returns
-    -------
-    Solution, list of rows
-        Of an interrupted solve the solution only: nothing but the checkpoint is kept.
+    Raises
+    ------
+    KeyboardInterrupt
+        Interrupted; the message says where the checkpoint is and how to go on.
     """
     checkpoint = folder / f"{name}_{prior}.checkpoint.h5"
     started = time.perf_counter()
@@ -154,7 +154,10 @@ def image_scan(
         progress=progress,
     )
     if solution.status is Status.INTERRUPTED:
-        return solution, []
+        raise KeyboardInterrupt(
+            f"interrupted after {solution.n_iter} iterations; the state is in "
+            f"{checkpoint}: repeat the command with --resume {checkpoint} to go on"
+        )
     weight = solution.choices["lam"].partition(",")[0]
     if not np.any(solution.x):
         raise ValueError(
@@ -166,7 +169,7 @@ def image_scan(
     picture = plot.volumes(
         {"back-projection": first, f"magnitude-{prior}, λ = {weight}": solution.x},
         grid,
-        title=name,
+        title=_caption(name, scan),
         truth=truth,
         truth_diameter=truth_diameter,
     )
@@ -175,6 +178,14 @@ def image_scan(
     add_rows(folder / "metrics.csv", rows)
     checkpoint.unlink(missing_ok=True)
     return solution, rows
+
+
+def _caption(name: str, scan: RadarScan) -> str:
+    n_freq, *channels = scan.data.shape
+    return (
+        f"{name}: {' x '.join(map(str, channels))} channels, {n_freq} frequencies "
+        f"{scan.freq[0] / 1e9:g} to {scan.freq[-1] / 1e9:g} GHz"
+    )
 
 
 def _row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from sparsesolve.solvers.posterior import Moments, Posterior
 from sparsesolve.solvers.proximal_gradient import relative_change
 
 _FIRST_NOISE = 0.1
+_LEAST_NOISE = 1e-12
 _SETTLED = 1e-3
 _ENGINES = ("auto", "dense")
 
@@ -97,7 +98,7 @@ class VariationalEM(Solver):
         of the data; that of another entry is this divided by its weight. Learned by
         default, which needs data that the model cannot fit entirely.
     engine : "auto" or "dense"
-        Where posteriors come from; for now "dense", which "auto" picks, is the only one.
+        Where posteriors come from; for now "dense", which "auto" picks, is all.
     elimination : bool
         Once the variances have settled to 1e-3, remove what the evidence does not bear:
         a candidate of the prior is taken if it costs less than log(data entries) nats
@@ -112,7 +113,8 @@ class VariationalEM(Solver):
     MemoryError
         The dense matrix and its factorisation would not fit.
     ValueError
-        Nothing can be learned: an operator or (with learned noise) data of zero.
+        Nothing can be learned: an operator or (with learned noise) data of zero. A
+        noise variance below 1e-12 of the data's mean power, or of a wrong shape.
 
     Notes
     -----
@@ -122,8 +124,10 @@ class VariationalEM(Solver):
     their own hyperparameters, noise and status each.
 
     The noise variance s² is updated by the longer of two steps that both never lower
-    the evidence: EM, s² + (misfit - s² freedom)/n (Tipping 2001, eq. 19 in its EM form),
-    and convex bounding, (s² misfit / freedom)^½.
+    the evidence: EM, s² + (misfit - s² freedom)/n, and convex bounding, the root of
+    s² misfit / freedom; but only in iterations in which the variances change by less
+    than 1e-3: a noise that follows earlier drops together with variances that have not
+    yet grown sparse, and the model then explains the noise.
 
     References
     ----------
@@ -136,7 +140,7 @@ class VariationalEM(Solver):
     noise_floor: float = 1e-8
 
     needs = (ARRAY_UNKNOWN, LEAST_SQUARES, HIERARCHICAL_PRIOR, _LINEAR)
-    default_tol = {"float32": 1e-4, "float64": 1e-5}
+    default_tol: ClassVar[dict[str, float]] = {"float32": 1e-4, "float64": 1e-5}
 
     def __post_init__(self) -> None:
         if self.engine not in _ENGINES:
@@ -153,6 +157,11 @@ class VariationalEM(Solver):
             raise ValueError(f"{problem.A!r} is zero; there is nothing to infer")
         choices = {"engine": engine.note}
         if noise is not None:
+            if np.any(_host(noise) < _LEAST_NOISE * _host(engine.power)):
+                raise ValueError(
+                    f"noise_variance is below {_LEAST_NOISE:g} of the data's mean "
+                    "power, which double precision cannot resolve; give a larger one"
+                )
             return _Plan(engine, noise, None, choices)
         if np.any(_host(engine.power) == 0):
             raise ValueError(
@@ -178,8 +187,8 @@ class VariationalEM(Solver):
         checks.same_device("the problem", noise, problem.device)
         if tuple(noise.shape) != batch:
             raise ValueError(
-                f"noise_variance has shape {tuple(noise.shape)}; wanted a number or the "
-                f"batch shape {batch}"
+                f"noise_variance has shape {tuple(noise.shape)}; wanted a number or "
+                f"the batch shape {batch}"
             )
         return xp.astype(noise, xp.float64)
 
@@ -202,12 +211,8 @@ class VariationalEM(Solver):
         return _state(plan, hyper, plan.noise, now, settled, math.inf)
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
-        prior, hyper, noise, now = (
-            problem.prior,
-            state.hyper,
-            state.noise,
-            _moments(state),
-        )
+        prior, hyper, noise = problem.prior, state.hyper, state.noise
+        now = _moments(state)
         for part in prior.parts:
             hyper = prior.update_hyper(hyper, now, part)
             now = plan.engine.moments(prior.variance(hyper), noise)
@@ -253,6 +258,7 @@ def _eliminated(
         return hyper, now, taken
     allowed = np.log(_host(plan.engine.n_data))
     allowed = allowed if problem.x_dtype.kind == "c" else 0.5 * allowed
+    allowed = allowed + EXTRA
     needed = _score(prior, hyper, now) - allowed
     for candidate in prior.candidates(hyper, now):
         trial = plan.engine.moments(prior.variance(candidate), noise)
