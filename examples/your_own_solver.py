@@ -1,4 +1,4 @@
-"""Settings, a state and three functions: progress, Ctrl-C, checkpoints come for free."""
+"""Settings, a state and three functions; Ctrl-C and checkpoints come for free."""
 
 import math
 from dataclasses import dataclass

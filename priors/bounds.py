@@ -82,10 +82,15 @@ class Box(Prior):
         self.keeps_nonnegative = _all(self.upper >= 0)
         self.increasing = _all(self.lower <= 0)
 
+    def __repr__(self) -> str:
+        bounds = (self.lower, self.upper)
+        shown = (f"array{b.shape}" if is_array(b) else f"{b:g}" for b in bounds)
+        return f"Box({', '.join(shown)})"
+
     def bind(self, x_shape: Shape) -> Self:
         for bound in (self.lower, self.upper):
             if is_array(bound):
-                checks.trailing_shape("Box", bound, tuple(x_shape))
+                checks.trailing_shape("Box's bound", bound, tuple(x_shape))
         return super().bind(x_shape)
 
     def value(self, x: Array) -> Array:

@@ -62,6 +62,9 @@ class Magnitude(Prior):
         self.tol = prior.tol
         self.ignores_step = prior.ignores_step
 
+    def __repr__(self) -> str:
+        return f"Magnitude({self.prior!r})"
+
     @property
     def lam(self) -> Any:
         return self.prior.lam

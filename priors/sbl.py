@@ -148,7 +148,7 @@ class SBL(HierarchicalPrior):
         most = int(np.max(to_numpy(count)))
         candidates = []
         for k in range(1, max(1, math.ceil(math.log2(max(1, most)))) + 1):
-            removed = xp.clip(count // 2**k, 1, None)
+            removed = xp.minimum(count, xp.clip(count // 2**k, 1, None))
             gone = xp.where(rank < removed, xp.zeros_like(gamma), gamma)
             candidates.append({"variance": gone})
         return candidates

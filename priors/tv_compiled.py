@@ -38,7 +38,7 @@ class CompiledDual:
         )
         self.w = w / self.scale.item()
         self.c = 1 / (4 * n_axes(v, n) * self.w)
-        self.z = z.view(np.float64).reshape(v.shape[0] if n > 1 else 1, -1)
+        self.z = np.ascontiguousarray(z).view(np.float64).reshape(v.shape[0] if n > 1 else 1, -1)
         self.x = np.empty_like(self.z)
         self.per_entry = 2 if is_complex(v) else 1
         self.row = v.shape[-1] * self.per_entry

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -94,8 +95,8 @@ def inner(x: Array, y: Array, n_axes: int | None = None) -> Array:
     """Re ⟨x, y⟩ over the last `n_axes` axes (all by default): batch shape."""
     xp = array_namespace(x, y)
     n_axes = x.ndim if n_axes is None else n_axes
-    batch = x.shape[: x.ndim - n_axes]
-    product = xp.vecdot(xp.reshape(x, (*batch, -1)), xp.reshape(y, (*batch, -1)))
+    flat = (*x.shape[: x.ndim - n_axes], math.prod(x.shape[x.ndim - n_axes :]))
+    product = xp.vecdot(xp.reshape(x, flat), xp.reshape(y, flat))
     return xp.real(product) if is_complex(product) else product
 
 
@@ -196,7 +197,7 @@ def moved(obj: T, device: str) -> T:
     if isinstance(obj, tuple) and hasattr(obj, "_fields"):
         return type(obj)(*(moved(v, device) for v in obj))
     if isinstance(obj, (tuple, list)):
-        return type(obj)(moved(v, device) for v in obj)  # type: ignore[return-value]
+        return type(obj)(moved(v, device) for v in obj)
     if callable(getattr(obj, "to", None)) and hasattr(obj, "__dict__"):
         return obj.to(device)  # type: ignore[attr-defined, no-any-return]
     return obj

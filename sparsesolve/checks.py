@@ -28,7 +28,7 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     if is_array(value) and value.ndim > 0:
         xp = array_namespace(value)
         good = xp.isfinite(value) & (value >= 0 if zero else value > 0)
-        if value.size == 0 or not bool(xp.all(good)):
+        if math.prod(value.shape) == 0 or not bool(xp.all(good)):
             raise ValueError(f"{name} has entries that are not {wanted}")
         return value
     try:
@@ -98,7 +98,8 @@ def finite(name: str, x: Array) -> None:
     """Refuse an empty array and NaN or infinite entries, counting them."""
     if not is_array(x):
         raise TypeError(f"{name} is a {type(x).__name__}; wanted an array")
-    if x.size == 0:
+    size = math.prod(x.shape)
+    if size == 0:
         raise ValueError(f"{name} is empty (shape {tuple(x.shape)})")
     kind = dtype_of(x).kind
     if kind not in "fc":
@@ -109,6 +110,6 @@ def finite(name: str, x: Array) -> None:
     bad = xp.sum(xp.astype(~xp.isfinite(x), xp.int64))
     if int(bad) > 0:
         raise ValueError(
-            f"{name} has {int(bad)} NaN or infinite entries of {x.size}; mask them "
+            f"{name} has {int(bad)} NaN or infinite entries of {size}; mask them "
             "(weights of zero, or a Mask operator) or clean the data"
         )

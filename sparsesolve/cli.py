@@ -11,6 +11,7 @@ import contextlib
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ _OUT = click.option(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
-        with _sigterm_as_interrupt():
+        with _sigterm_as_interrupt(), _short_warnings():
             return cli(arguments, "sparsesolve", standalone_mode=False) or 0
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -64,6 +65,16 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show a warning as one line, without the place in the code it came from."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: click.echo(
+            f"sparsesolve: warning: {message}", err=True
+        )
+        yield
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,6 +141,12 @@ def demo_radar(out: Path, seed: int) -> int:
 )
 @click.option("--max-iter", default=300, show_default=True, help="Iterations at most.")
 @click.option(
+    "--tol",
+    default=3e-4,
+    show_default=True,
+    help="Relative change of the image at which to stop.",
+)
+@click.option(
     "--resume", type=click.Path(path_type=Path), help="Checkpoint to continue from."
 )
 def reconstruct(
@@ -143,6 +160,7 @@ def reconstruct(
     extent: tuple[float, float, float] | None,
     no_spreading: bool,
     max_iter: int,
+    tol: float,
     resume: Path | None,
 ) -> int:
     """Image the radar scan in FILE (HDF5, kind near_field_mimo).
@@ -174,6 +192,7 @@ def reconstruct(
         lam=_weight(lam),
         spreading=not no_spreading,
         max_iter=max_iter,
+        tol=tol,
         resume=resume,
     )
     click.echo(repr(solution), err=True)

@@ -175,7 +175,7 @@ class _Run:
                 self._end(rule(view), getattr(rule, "status", Status.STOPPED))
 
     def _running(self) -> Any:
-        return np.equal(self.statuses, Status.RUNNING)
+        return _where_is(self.statuses, Status.RUNNING)
 
     def _end(self, where: Any, status: Status) -> None:
         if isinstance(where, (bool, np.bool_)) and not where:
@@ -215,7 +215,7 @@ class _Run:
         done = np.array(record["done"]).reshape(self.counts.shape)
         for index in np.ndindex(self.counts.shape):
             self.statuses[index] = Status[str(done[index])]
-        reached = np.equal(self.statuses, Status.CONVERGED)
+        reached = _where_is(self.statuses, Status.CONVERGED)
         residual = _number(record["state"]["residual"])
         self.statuses[reached & ~np.asarray(residual < self.tol)] = Status.RUNNING
         self.finished = not self._running().any()
@@ -258,6 +258,11 @@ class _Run:
                     f"{type(self.solver).__name__}: x has NaN or infinite entries "
                     f"after {self.n_iter} iterations, although its residual is finite"
                 )
+
+
+def _where_is(statuses: Any, status: Status) -> Any:
+    """Boolean array: which problems have this status."""
+    return np.array([s is status for s in statuses.flat]).reshape(statuses.shape)
 
 
 def _number(value: Any) -> Any:
@@ -349,8 +354,8 @@ def _chosen(problem: Problem, choices: dict[str, str]) -> Solver:
 
 def _message(statuses: Any, tol: float, history: list[dict[str, Any]]) -> str:
     if statuses.ndim:
-        found = [s for s in Status if np.equal(statuses, s).any()]
-        counts = [f"{int(np.equal(statuses, s).sum())} {s.value}" for s in found]
+        found = [s for s in Status if _where_is(statuses, s).any()]
+        counts = [f"{int(_where_is(statuses, s).sum())} {s.value}" for s in found]
         return "; ".join(counts)
     residual = history[-1]["residual"] if history else float("nan")
     return f"{statuses.item().value} (residual {residual:.2g}, tol {tol:.2g})"

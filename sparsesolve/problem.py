@@ -59,7 +59,7 @@ class Problem:
             )
         self.loss = loss
         self.choices = dict(loss.notes)
-        self.x_shape = loss.A.in_shape
+        self.x_shape: Any = loss.A.in_shape
         self.x_dtype = _unknown_dtype(loss)
         self.batch_shape = loss.batch_shape
         self.device = device_of(loss.y)
@@ -98,7 +98,7 @@ class Problem:
 
     def random(self, rng: np.random.Generator) -> Any:
         """Return an unknown of uniform random numbers in [0, 1)."""
-        return self._filled(lambda shape: rng.random(shape).astype(self.x_dtype))
+        return self._filled(lambda shape: np.asarray(rng.random(shape), self.x_dtype))
 
     def start(self, x0: Any) -> Any:
         """Return a checked copy-on-write start: `x0`, or zeros if it is None."""
@@ -213,7 +213,7 @@ class Problem:
                     f"the prior holds arrays on {device_of(a)}, the data are on "
                     f"{self.device}; move the prior with .to({self.device!r})"
                 )
-        lam = getattr(self.prior, "lam", None)
+        lam: Any = getattr(self.prior, "lam", None)
         if is_array(lam) and lam.ndim and tuple(lam.shape) != self.batch_shape:
             raise ValueError(
                 f"lam has shape {tuple(lam.shape)}; wanted a number or the batch "

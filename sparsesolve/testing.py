@@ -225,7 +225,7 @@ def _random(
 
 def _mismatch(a: Array, b: Array) -> float:
     a, b = to_numpy(a), to_numpy(b)
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300))
+    return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-300)
 
 
 def _batch_mismatch(function: Any, a: Array, b: Array) -> float:

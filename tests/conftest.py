@@ -5,6 +5,9 @@ import os
 # Before anything imports them: pictures without a screen, and a PyLops that can be
 # imported where cupy is installed without a driver.
 os.environ["MPLBACKEND"] = "Agg"
+# Small matrices: threads of the linear algebra library would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("CUPY_PYLOPS", "0")
 
 from pathlib import Path

@@ -36,9 +36,12 @@ def exact(x):
     return x.astype(np.result_type(x, np.float64))
 
 
-def tolerance(dtype: str) -> float:
-    # In double precision what TotalVariation's tol of 1e-11 leaves, √(2 tol · value).
-    return 5e-4 if dtype in ("float32", "complex64") else 2e-5
+def tolerance(name: str, dtype: str) -> float:
+    single = dtype in ("float32", "complex64")
+    if "TotalVariation" in name:
+        # What a duality gap of 1e-11 leaves, √(2 tol · value), or rounding instead.
+        return 1e-3 if single else 2e-5
+    return 2e-5 if single else 1e-12
 
 
 def objective(prior, x, v):
@@ -75,7 +78,9 @@ def test_the_prox_beats_every_candidate(name, dtype):
     x = prior.prox(v, STEP)
     best = objective(prior, x, v)
     assert np.isfinite(best)
-    slack = tolerance(dtype) * (1 + best)
+    slack = tolerance(name, dtype) * (1 + best)
+    if prior.lam is None:  # a set, whose value allows for rounding, √eps of its scale
+        slack += 10 * np.sqrt(np.finfo(dtype).eps)
     for y in candidates(prior, v, x):
         assert best <= objective(prior, y, v) + slack
 
@@ -87,7 +92,7 @@ def test_a_convex_prox_is_firmly_non_expansive(name, dtype):
         v, w = item(name, dtype, seed), item(name, dtype, seed + 100)
         p, q = prior.prox(v, STEP), prior.prox(w, STEP)
         inner = np.vdot(exact(p - q), exact(v - w)).real
-        assert np.linalg.norm(exact(p - q)) ** 2 <= inner + 10 * tolerance(dtype)
+        assert np.linalg.norm(exact(p - q)) ** 2 <= inner + 10 * tolerance(name, dtype)
 
 
 @pytest.mark.parametrize(("name", "dtype"), rows(lambda prior: not prior.real_only))
@@ -96,7 +101,7 @@ def test_a_common_phase_passes_through(name, dtype):
     phase = np.asarray(np.exp(0.7j) if dtype in COMPLEX else -1.0).astype(dtype)
     turned = prior.prox(v * phase, STEP)
     np.testing.assert_allclose(
-        turned, prior.prox(v, STEP) * phase, atol=tolerance(dtype)
+        turned, prior.prox(v, STEP) * phase, atol=tolerance(name, dtype)
     )
 
 
@@ -110,7 +115,7 @@ def test_phases_of_entries_pass_through(name, dtype):
     phases = phases / np.abs(phases)
     turned = prior.prox(v * phases, STEP)
     np.testing.assert_allclose(
-        turned, prior.prox(v, STEP) * phases, atol=tolerance(dtype)
+        turned, prior.prox(v, STEP) * phases, atol=tolerance(name, dtype)
     )
 
 
@@ -143,7 +148,7 @@ def test_a_batch_is_a_loop_with_steps_and_lams_of_its_own(name, dtype):
     for i in np.ndindex(2, 3):
         one = prior if prior.lam is None else prior.with_lam(lams[i])
         alone = one.prox(v[i], steps[i])
-        np.testing.assert_allclose(together[i], alone, atol=tolerance(dtype))
+        np.testing.assert_allclose(together[i], alone, atol=tolerance(name, dtype))
     if prior.has_value:
         values = many.value(together)
         assert values.shape == (2, 3)
@@ -171,7 +176,9 @@ def test_views_and_fortran_order_do_not_matter(name, dtype):
     prior, v = made(name), item(name, dtype)
     x = prior.prox(v, STEP)
     for same in (np.asfortranarray(v), np.repeat(v, 2, -1)[..., ::2]):
-        np.testing.assert_allclose(prior.prox(same, STEP), x, atol=tolerance(dtype))
+        np.testing.assert_allclose(
+            prior.prox(same, STEP), x, atol=tolerance(name, dtype)
+        )
 
 
 @pytest.mark.parametrize(("name", "dtype", "library"), LIBRARY_ROWS)
@@ -183,7 +190,7 @@ def test_libraries_agree(name, dtype, library):
     x, y = prior.prox(v, steps), other.prox(w, to_device(steps, library))
     assert type(y) is type(w)
     assert y.dtype == w.dtype
-    np.testing.assert_allclose(to_numpy(y), x, atol=tolerance(dtype))
+    np.testing.assert_allclose(to_numpy(y), x, atol=tolerance(name, dtype))
     if prior.has_value:
         values = to_numpy(other.value(y))
         np.testing.assert_allclose(values, prior.value(x), rtol=1e-3, atol=1e-5)
@@ -200,7 +207,7 @@ def test_a_warm_start_changes_the_way_and_not_the_answer(name, dtype):
         assert array.dtype == dtype or array.dtype == v.real.dtype
     nearby = v + item(name, dtype, 5, (2,)) / 100
     y, _ = prior.prox_warm(nearby, STEP, warm)
-    np.testing.assert_allclose(y, prior.prox(nearby, STEP), atol=tolerance(dtype))
+    np.testing.assert_allclose(y, prior.prox(nearby, STEP), atol=tolerance(name, dtype))
 
 
 @pytest.mark.parametrize(("name", "dtype"), rows(lambda p: p.keeps_nonnegative))
@@ -230,7 +237,7 @@ def test_a_set_has_value_zero_inside_and_infinity_outside(name, dtype):
     prior, v = made(name), 5 * item(name, dtype)
     x = prior.prox(v, STEP)
     assert prior.value(x) == 0
-    np.testing.assert_allclose(prior.prox(x, STEP), x, atol=tolerance(dtype))
+    np.testing.assert_allclose(prior.prox(x, STEP), x, atol=tolerance(name, dtype))
     np.testing.assert_array_equal(prior.prox(v, 100 * STEP), x)
     if name != "Zero":
         assert prior.value(v) == np.inf
@@ -298,7 +305,7 @@ def test_the_scalar_kernel_is_the_prox_of_one_entry(name, dtype):
     kernel, parameters = prior.kernel()
     alone = [kernel(entry, STEP, parameters) for entry in v.reshape(-1)]
     together = prior.prox(v, STEP).reshape(-1)
-    np.testing.assert_allclose(alone, together, atol=tolerance(dtype))
+    np.testing.assert_allclose(alone, together, atol=tolerance(name, dtype))
 
 
 @pytest.mark.parametrize("name", [n for n in PRIORS if made(n).lam is not None])

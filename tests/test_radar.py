@@ -65,9 +65,9 @@ def test_damaged_files_are_one_sentence(tmp_path, data, message):
 
 def test_a_missing_scan_lists_those_that_exist(tmp_path):
     write_folder(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no scan 'B_p000'.*A_p000"):
+    with pytest.raises(FileNotFoundError, match=r"no scan 'B_p000'.*A_p000"):
         radar.read_merit(tmp_path, "B_p000")
-    with pytest.raises(ValueError, match="permittivity is 0.5"):
+    with pytest.raises(ValueError, match=r"permittivity is 0\.5"):
         radar.read_merit(tmp_path, "A_p000", permittivity=0.5)
 
 
@@ -153,7 +153,8 @@ def test_masked_data_may_be_anything():
 
 def test_l1_finds_the_points_and_meets_its_optimality_conditions():
     scan = small_scan()
-    solution = radar.reconstruct(scan, GRID, lam=0.3, max_iter=2000, tol=1e-5)
+    scan = replace(scan, data=scan.data.astype("complex128"))
+    solution = radar.reconstruct(scan, GRID, lam=0.3, max_iter=3000, tol=1e-8)
     x = np.abs(solution.x)
     strongest = sorted(np.argsort(x.ravel())[-2:].tolist())
     wanted = [np.ravel_multi_index(i, GRID.shape) for i in ((2, 3, 5), (8, 6, 14))]
@@ -162,9 +163,9 @@ def test_l1_finds_the_points_and_meets_its_optimality_conditions():
     gradient = A.H(scan.data - A(solution.x))
     used = x > 0
     np.testing.assert_allclose(
-        gradient[used], 0.3 * solution.x[used] / x[used], atol=0.3 * 0.02
+        gradient[used], 0.3 * solution.x[used] / x[used], atol=0.3 * 1e-3
     )
-    assert np.abs(gradient).max() < 0.3 * 1.01
+    assert np.abs(gradient).max() < 0.3 * (1 + 1e-3)
 
 
 def test_the_rules_for_lam_are_stated():

@@ -290,11 +290,11 @@ def test_elimination_leaves_what_the_evidence_bears(dtype):
     solution = ss.solve(problem, solver)
     assert solution.converged
     gamma = solution.state.hyper["variance"]
-    assert set(np.flatnonzero(gamma)) >= set(np.flatnonzero(x))
+    assert set(np.flatnonzero(gamma)) == set(np.flatnonzero(x))
     full = ss.VariationalEM(noise_variance=noise**2, elimination=False)
     full = ss.solve(problem, full).state.hyper["variance"]
     assert np.count_nonzero(gamma) < np.count_nonzero(full)
-    allowed = np.log(30) * (1.0 if dtype == "complex128" else 0.5)
+    allowed = np.log(30) * (1.0 if dtype == "complex128" else 0.5) + np.log(60) / 2
     for k in np.flatnonzero(gamma):
         without = np.where(np.arange(60) == k, 0, gamma)
         cost = solution.posterior.evidence - moments_of(problem, without, noise**2)[4]
@@ -357,10 +357,10 @@ def test_a_batch_is_a_loop(device, dtype):
     noise = np.array([[0.05, 0.3], [0.01, 1e-3]])[..., None]
     y = truth @ a.T + noise * random((2, 2, 18), dtype, seed=2)
     made = problem_of(to_device(a, device), to_device(y, device))
-    batch = ss.solve(made, max_iter=80, tol=1e-3)
+    batch = ss.solve(made, max_iter=250)
     assert len(np.unique(batch.n_iter)) > 1
     for index in np.ndindex(2, 2):
-        one = ss.solve(problem_of(a, y[index]), max_iter=80, tol=1e-3)
+        one = ss.solve(problem_of(a, y[index]), max_iter=250)
         assert batch.status[index] == one.status
         assert batch.n_iter[index] == one.n_iter
         x = to_numpy(batch.x)[index]
@@ -405,7 +405,9 @@ def test_it_finds_the_support_and_beats_ridge():
     for seed in range(3):
         a, x, y, _ = sparse(40, 80, 5, snr=25, seed=seed)
         solution = ss.solve(problem_of(a, y))
-        assert set(np.flatnonzero(x)) <= set(np.flatnonzero(solution.x))
+        found = set(np.flatnonzero(solution.x))
+        assert found >= set(np.flatnonzero(x))
+        assert len(found) <= 6
         errors.append(np.linalg.norm(solution.x - x))
         lams = np.geomspace(1e-3, 1e3, 30)
         fits = [np.linalg.solve(a.T @ a + c * np.eye(80), a.T @ y) for c in lams]

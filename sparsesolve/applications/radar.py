@@ -292,7 +292,7 @@ def _best_of_path(
     last = found.best or found.solutions[-1]
     if last.status is Status.INTERRUPTED or found.best is None:
         raise KeyboardInterrupt(
-            "interrupted while lam was being chosen, of which nothing is kept; give lam "
-            "as a number or as 'share' to have a state to go on from"
+            "interrupted while lam was being chosen, of which nothing is kept; give "
+            "lam as a number or as 'share' to have a state to go on from"
         )
     return last

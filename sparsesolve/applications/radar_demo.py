@@ -123,6 +123,7 @@ def image_scan(
     lam: float | str | None = None,
     spreading: bool = True,
     max_iter: int = 300,
+    tol: float = 3e-4,
     resume: str | Path | None = None,
     progress: bool | None = None,
 ) -> tuple[Solution, list[dict[str, Any]]]:
@@ -149,6 +150,7 @@ def image_scan(
         lam=lam,
         spreading=spreading,
         max_iter=max_iter,
+        tol=tol,
         checkpoint=checkpoint,
         resume=resume,
         progress=progress,

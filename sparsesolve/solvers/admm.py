@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -102,7 +102,7 @@ class ADMM(Solver):
     inner_tol: float = 1e-6
 
     needs = (ARRAY_UNKNOWN, PROXIMAL_PRIOR)
-    default_tol = {"float32": 1e-4, "float64": 1e-5}  # noqa: RUF012
+    default_tol: ClassVar[dict[str, float]] = {"float32": 1e-4, "float64": 1e-5}
 
     def __post_init__(self) -> None:
         if self.rho is not None:

@@ -151,7 +151,10 @@ class Tall:
         eye = _diagonal(adjoint, xp.ones_like(self.s2))
         self.half = xp.linalg.solve(root, eye)
         self.slack = s2[..., None] * xp.sum(abs_squared(self.half), axis=-2)
-        self.shrinkage = xp.clip(1 - self.slack, 0, None)
+        # not 1 - slack: what the data do not reach must have exactly zero
+        part = conj(self.half) * xp.matmul(self.half, gram)
+        part = xp.real(part) if is_complex(part) else part
+        self.shrinkage = xp.clip(xp.sum(part, axis=-2), 0, 1)
         self.log_det = _log_det(root) + (m - n) * xp.log(s2)
 
     def solve(self, y: Array) -> tuple[Array, Array]:

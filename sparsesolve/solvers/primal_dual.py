@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class PrimalDual(Solver):
     adapt: bool = True
 
     needs = (ARRAY_UNKNOWN, PROXIMAL_PRIOR)
-    default_tol = {"float32": 1e-4, "float64": 1e-5}  # noqa: RUF012
+    default_tol: ClassVar[dict[str, float]] = {"float32": 1e-4, "float64": 1e-5}
 
     def prepare(self, problem: Any) -> _Plan:
         terms = list(problem.terms)
