@@ -46,8 +46,9 @@ class SBL(HierarchicalPrior):
 
     Raises
     ------
-    ValueError
-        `update` is none of the three; `bind`: the unknown has no such axes.
+    TypeError, ValueError
+        `update` is none of the three, `tied_axes` no integers; `bind`: the unknown has
+        no such axes.
 
     Notes
     -----
@@ -81,7 +82,9 @@ class SBL(HierarchicalPrior):
     ) -> None:
         if update not in _UPDATES:
             raise ValueError(f"update is {update!r}; wanted one of {_UPDATES}")
-        axes = (tied_axes,) if isinstance(tied_axes, int) else tied_axes or ()
+        axes = () if tied_axes is None else np.atleast_1d(tied_axes).tolist()
+        if any(not isinstance(axis, int) for axis in axes):
+            raise TypeError(f"tied_axes is {tied_axes!r}; wanted integers")
         self.update, self.tied_axes = update, tuple(axes)
 
     def bind(self, x_shape: Shape) -> Self:
@@ -124,7 +127,7 @@ class SBL(HierarchicalPrior):
         new = xp.where(vanishing, xp.zeros_like(gamma), new)
         return {"variance": xp.where(seen, new, gamma)}
 
-    def candidates(
+    def candidates(  # type: ignore[override]  # ranked by what the posterior says
         self, hyper: dict[str, Array], posterior: Any
     ) -> list[dict[str, Array]]:
         """Return removals of the least useful half of the entries, a quarter, ..., one.

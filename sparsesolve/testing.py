@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def check_operator(
     Returns
     -------
     dict of str to float
-        Relative mismatches: ``adjoint``, ``linearity``, ``batch``.
+        Relative mismatches: ``linearity``, ``adjoint``, ``batch``.
 
     Raises
     ------
@@ -74,8 +75,8 @@ def check_operator(
     back = A.adjoint(y)
     _require(tuple(back.shape) == A.in_shape, f"{A!r}: adjoint gave {back.shape}")
     found = {
+        "linearity": _mismatch(A.forward(2 * x + 3 * z), 2 * y + 3 * A.forward(z)),
         "adjoint": adjoint_mismatch(A, seed=seed),
-        "linearity": _mismatch(A.forward(2 * x - z), 2 * y - A.forward(z)),
         "batch": max(
             _batch_mismatch(A.forward, x, z), _batch_mismatch(A.adjoint, y, y)
         ),
@@ -83,7 +84,7 @@ def check_operator(
     explanation = {
         "adjoint": "<A x, y> and <x, Aᴴ y> differ: forward and adjoint do not belong "
         "together (a missing conjugate, scale or flip?)",
-        "linearity": "A(2x - z) and 2 A x - A z differ: the operator is not linear",
+        "linearity": "A(2x + 3z) and 2 A x + 3 A z differ: the operator is not linear",
         "batch": "applied to a batch it differs from one by one; use the trailing axes",
     }
     for law, value in found.items():
@@ -127,7 +128,8 @@ def check_prior(
     -------
     dict of str to float
         ``optimality``: how much a candidate is better than the prox (negative: none
-        is); ``batch``: relative mismatch.
+        is); ``expansion``: by how much firm non-expansiveness fails (negative: it
+        holds); ``batch``: relative mismatch.
 
     Raises
     ------
@@ -147,10 +149,8 @@ def check_prior(
     if prior.has_value:
         found["optimality"] = _advantage(prior, v, p, step, rng)
     if prior.convex and prior.has_value:
-        q = prior.prox(w, step)
-        gap = float(_inner(p - q, p - q) - _inner(p - q, v - w))
-        found["expansion"] = gap / float(_inner(v - w, v - w))
-    loose = max(tol, getattr(prior, "tol", 0.0) ** 0.5)
+        found["expansion"] = _expansion(prior, v, p, step, rng)
+    loose = max(tol, prior.tol**0.5)
     for law, value in found.items():
         _require(
             value <= loose, f"{prior!r}: {law} is violated by {value:.2e} > {loose:.1e}"
@@ -250,13 +250,39 @@ def _advantage(
 
     best = objective(p)
     _require(math.isfinite(best), f"{prior!r}: the prox is not in the prior's domain")
-    candidates = [v, v * 0, 0.5 * v]
+    candidates = [v, v * 0, 0.5 * v, *_with_single_changes(v, p, rng)]
     for size in (1e-3, 1e-2, 1e-1, 1.0):
         for _ in range(8):
             noise = _random(rng, tuple(v.shape), dtype_of(v), device_of(v))
             candidates += [p + size * noise, prior.prox(v + size * noise, step)]
     gain = max(best - objective(c) for c in candidates)
     return gain / max(abs(best), 1.0)
+
+
+def _with_single_changes(
+    v: Array, p: Array, rng: np.random.Generator
+) -> Iterator[Array]:
+    """`p` with one entry zeroed, kept as in `v`, or halfway: wrong thresholds show."""
+    point, argument = to_numpy(p), to_numpy(v).reshape(-1)
+    for index in rng.permutation(point.size)[:60]:
+        for value in (0.0, argument[index], 0.5 * argument[index]):
+            changed = np.array(point)
+            changed.reshape(-1)[index] = value
+            yield to_device(changed, device_of(p))
+
+
+def _expansion(
+    prior: Prior, v: Array, p: Array, step: float, rng: np.random.Generator
+) -> float:
+    """By how much ‖p - q‖² exceeds ⟨p - q, v - w⟩ at worst, over ‖v - w‖²."""
+    worst = -math.inf
+    for size in (1e-2, 1e-1, 1.0):
+        for _ in range(20):
+            noise = _random(rng, tuple(v.shape), dtype_of(v), device_of(v))
+            change = p - prior.prox(v + size * noise, step)
+            excess = _inner(change, change) + size * _inner(change, noise)
+            worst = max(worst, excess / (size**2 * _inner(noise, noise)))
+    return worst
 
 
 def _snapshot(x: Any) -> Any:

@@ -138,7 +138,7 @@ def test_a_second_run_replaces_its_rows_and_keeps_others(tmp_path):
     results.add_rows(path, [{"scan": "old", "image": "x", "a": 1.0}])
     for value in (1.25, float("-inf")):
         results.add_rows(path, [{"scan": "new", "image": "x", "b": value}])
-    assert path.read_text() == "scan,image,a,b\nold,x,1.0,\nnew,x,,-inf\n"
+    assert path.read_text() == "scan,image,a,b\nold,x,1,\nnew,x,,-inf\n"
 
 
 def test_options_reach_the_model(scan_file, tmp_path, capsys):

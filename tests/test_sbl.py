@@ -562,6 +562,7 @@ GOOD = random((4, 6), "float64"), random((4,), "float64", seed=1)
     ("make", "error", "message"),
     [
         (lambda: ss.priors.SBL(update="emm"), ValueError, "update is 'emm'"),
+        (lambda: ss.priors.SBL(tied_axes=(0.5,)), TypeError, "tied_axes"),
         (lambda: ss.priors.SBL(tied_axes=1).bind((4,)), ValueError, "tied_axes"),
         (lambda: ss.VariationalEM(engine="cg"), ValueError, "engine is 'cg'"),
         (lambda: ss.VariationalEM(noise_variance=-1.0), ValueError, "noise_variance"),

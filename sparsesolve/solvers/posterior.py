@@ -36,7 +36,7 @@ class Moments(NamedTuple):
     """Data entries minus the sum of `shrinkage`, batch shape."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
     """The Gaussian posterior of the unknown, given the fitted variances.
 
@@ -97,6 +97,9 @@ class Posterior:
         n = checks.positive_int("n", n)
         draws = self.engine.deviations(variance, self.noise_variance, rng, n)
         return self.mean + draws
+
+    def __repr__(self) -> str:
+        return f"Posterior of x {tuple(self.mean.shape)} under {self.prior!r}"
 
 
 class Wide:
