@@ -87,11 +87,14 @@ class CompiledDual:
         if constant < gap:
             self.x[...] = 0
             gap, value = constant, value - gap + constant
-        floor = rounding(np.finfo(self.u.dtype).eps, self.w, self.z.size)
-        if self.u.dtype == np.float32 and floor > self.how.tol * value:
+        allowed = self.how.tol * value
+        single, double = (
+            rounding(np.finfo(dtype).eps, self.w, self.z.size)
+            for dtype in (np.float32, np.float64)
+        )
+        if self.u.dtype == np.float32 and single > allowed:
             self._use(self.p.astype(np.float64))
-            floor = 0.0
-        return float(gap / max(self.how.tol * value, floor))
+        return float(gap / max(allowed, double))
 
     def result(self) -> tuple[Array, Array]:
         """Return the prox and the dual."""

@@ -174,7 +174,7 @@ def test_infinite_weights_pin_and_zero_weights_free_an_entry():
 @pytest.mark.parametrize("threshold", ["number", "array", "batch"])
 def test_the_compiled_threshold_is_the_plain_one(dtype, threshold):
     v = random((4, 5000), dtype)
-    v[0, 0], v[1, 1], v[2, 2] = 0, np.inf, np.nan
+    v[0, 0], v[2, 2] = 0, np.nan
     real = v.real.dtype
     t = {
         "number": 0.7,

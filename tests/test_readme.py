@@ -36,6 +36,15 @@ def test_the_operator_in_contributing_obeys_the_contract():
     ss.testing.check_operator(run(block)["Scaling"](3.0, (4, 5)))
 
 
+def test_the_exact_inverse_in_the_contracts_is_exact():
+    (block,) = python_blocks("docs/contracts.md")
+    names = run(block)
+    A, w, u = names["Flip"](5), np.ones(5), np.arange(5.0)
+    x, image, _ = names["ss"].linalg.regularized_inverse(A).solve(w, u, 0.5)
+    np.testing.assert_allclose(x, (u[::-1] + 0.5 * w) / 1.5)
+    np.testing.assert_allclose(image, A(x))
+
+
 @pytest.mark.parametrize("package", [ss.operators, ss.priors, ss.solvers])
 def test_every_name_in_the_table_exists(package):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
