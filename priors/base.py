@@ -354,9 +354,22 @@ class HierarchicalPrior(ABC):
         """Return log p(hyper) or a lower bound of it; 0 for a flat prior."""
         return 0.0
 
-    def candidates(self, hyper: dict[str, Array]) -> list[dict[str, Array]]:
-        """Return reduced hyperparameters that the solver may test by evidence."""
+    def candidates(
+        self, hyper: dict[str, Array], posterior: Any
+    ) -> list[dict[str, Array]]:
+        """Return reduced hyperparameters, in the order to be tried.
+
+        The solver takes the first that the evidence bears.
+        """
         return []
+
+    def with_lam(self, lam: Any) -> Self:
+        """Refuse: the data set the weight of a hierarchical prior."""
+        raise TypeError(f"{self!r} has no lam: its hyperparameters are inferred")
+
+    def critical_lam(self, gradient: Array) -> Array:
+        """Refuse: there is no lam."""
+        return self.with_lam(None)
 
     def bind(self, x_shape: Shape) -> Self:
         """Return a copy that knows the shape of one unknown."""

@@ -127,7 +127,7 @@ class SBL(HierarchicalPrior):
         new = xp.where(vanishing, xp.zeros_like(gamma), new)
         return {"variance": xp.where(seen, new, gamma)}
 
-    def candidates(  # type: ignore[override]  # ranked by what the posterior says
+    def candidates(  # ranked by what the posterior says
         self, hyper: dict[str, Array], posterior: Any
     ) -> list[dict[str, Array]]:
         """Return removals of the least useful half of the entries, a quarter, ..., one.

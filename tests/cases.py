@@ -292,6 +292,7 @@ PROBLEMS: dict[str, Callable[[str], Any]] = {
     "tv and l1": lambda t: _deblurring(
         t, ss.priors.TotalVariation(0.02) + ss.priors.L1(0.01)
     ),
+    "sparse bayes": lambda t: _sensing(t, ss.priors.SBL()),
     "nmf": lambda t: _factorisation(
         t, {"M": ss.priors.NonNegative(), "A": ss.priors.NonNegative()}
     ),
@@ -348,4 +349,5 @@ SOLVERS: dict[str, SolverCase] = {
         lambda: ss.AlternatingMinimization(),
         {"nmf": 40, "robust nmf": 80, "ridge factorisation": 120},
     ),
+    "VariationalEM": SolverCase(lambda: ss.VariationalEM(), {"sparse bayes": 160}),
 }

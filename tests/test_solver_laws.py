@@ -7,8 +7,9 @@ from cases import LIBRARIES, PROBLEMS, SOLVERS
 import sparsesolve as ss
 from sparsesolve.backends import device_of, dtype_of, to_numpy
 
+OTHER = ("nmf", "factorisation", "bayes")
 PAIRS = [(s, p) for s, case in SOLVERS.items() for p in case.iterations]
-CONVEX = [(s, p) for s, p in PAIRS if "nmf" not in p and "factorisation" not in p]
+CONVEX = [(s, p) for s, p in PAIRS if p.split()[-1] not in OTHER]
 REAL_ONLY = {"nmf", "robust nmf", "ridge factorisation"}
 
 

@@ -1,0 +1,59 @@
+"""`NearFieldMIMO` beside the dense complex64 product of the same matrix (573 MB).
+
+The reference study: 12 x 13 antennas, 15 frequencies, 25 x 25 x 49 voxels. Run with
+``OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1`` for one thread.
+"""
+
+import numpy as np
+from measure import alternate, machine
+
+from sparsesolve.applications.radar_simulation import reference_grid, simulate_scan
+from sparsesolve.operators import NearFieldMIMO
+
+REPEATS = 9
+
+
+def matrix(A):
+    """The dense matrix, a few frequencies of unit data at a time."""
+    rows = np.empty(A.shape, "complex64")
+    unit = np.zeros((A.out_shape[1] * A.out_shape[2], *A.out_shape), "complex64")
+    per_frequency = len(unit)
+    for k in range(A.out_shape[0]):
+        unit[:] = 0
+        unit[:, k] = np.eye(per_frequency).reshape(per_frequency, *A.out_shape[1:])
+        part = np.conj(A.adjoint(unit)).reshape(per_frequency, -1)
+        rows[k * per_frequency : (k + 1) * per_frequency] = part
+    return rows
+
+
+def main():
+    """Print one line a direction and form."""
+    print(machine("numpy", "numba"))
+    scan = simulate_scan().scan
+    A = NearFieldMIMO.from_scan(scan, reference_grid())
+    M = matrix(A)
+    y = scan.data
+    x = A.adjoint(y)
+    flat_x, flat_y = x.reshape(-1), y.reshape(-1)
+    np.testing.assert_allclose(
+        M @ flat_x, A.forward(x).reshape(-1), atol=1e-4 * np.abs(A.forward(x)).max()
+    )
+    image, data = flat_x[None], y.reshape(1, y.shape[0], -1)
+    cases = {
+        "forward, kernel": (lambda: A.forward(x), lambda: M @ flat_x),
+        "adjoint, kernel": (lambda: A.adjoint(y), lambda: flat_y.conj() @ M),
+        "forward, array API": (lambda: A._plain_forward(image), lambda: M @ flat_x),
+        "adjoint, array API": (
+            lambda: A._plain_adjoint(data),
+            lambda: flat_y.conj() @ M,
+        ),
+    }
+    print(f"memory: {A.needed_bytes / 2**20:.0f} MiB, dense {M.nbytes / 2**20:.0f} MiB")
+    print(f"{'':22}{'ours ms':>9}{'dense ms':>9}{'dense/ours':>11}")
+    for name, (ours, dense) in cases.items():
+        a, b, ratio = alternate(ours, dense, repeats=REPEATS)
+        print(f"{name:22}{1e3 * a:9.1f}{1e3 * b:9.1f}{ratio:11.2f}")
+
+
+if __name__ == "__main__":
+    main()
