@@ -1,19 +1,15 @@
 """Complex soft threshold and 3-D total variation, beside pyproximal and scikit-image.
 
-Total variation: every method runs as long as it needs for the same relative duality gap
-of x, (value - lower bound) / value. x = v - w ∇ᵀp gives the bound ‖v‖²/2 - ‖x‖²/2 of
-scikit-image's own feasible p. pyproximal's last p is extrapolated and may be infeasible,
-so its x is held, in its favour, against the best bound known. Our duality gap is
-computed here too, not taken from the library.
+Total variation: every method runs as long as it needs for the same relative duality
+gap of x, (value - lower bound) / value. x = v - w ∇ᵀp with scikit-image's own feasible
+p gives the bound ‖v‖²/2 - ‖x‖²/2. pyproximal's last p is extrapolated and may be
+infeasible, so its x is held, in its favour, against the best bound known. Our gap is
+computed here too, not taken from the library. On a machine that others share run it
+with ``OMP_NUM_THREADS=1``; at this size all of them use one thread.
 """
 
 import functools
-import os
 import sys
-
-# One thread each, unless told otherwise; before NumPy loads its libraries.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
 
 import numpy as np
 import pyproximal
@@ -27,7 +23,7 @@ SIZE, NOISE = 64, 0.1
 
 
 def scene():
-    """Boxes of random height, and noise; the weight of the prox is that of the noise."""
+    """Boxes of random height, and noise of standard deviation `NOISE`."""
     rng = np.random.default_rng(0)
     v = NOISE * rng.standard_normal((SIZE,) * 3)
     for _ in range(12):
@@ -96,7 +92,9 @@ def soft_threshold():
         v = x[0] + 1j * x[1]
         ours, peer = ss.priors.L1(0.7), pyproximal.L1(0.7)
         print(f"soft threshold of 10⁶ {np.dtype(dtype).name} entries")
-        times = alternate(lambda: ours.prox(v, 1.0), lambda: peer.prox(v, 1.0))
+        times = alternate(
+            functools.partial(ours.prox, v, 1.0), functools.partial(peer.prox, v, 1.0)
+        )
         report("pyproximal", times, 5)
 
 

@@ -84,7 +84,9 @@ class Box(Prior):
 
     def __repr__(self) -> str:
         bounds = (self.lower, self.upper)
-        shown = (f"array{b.shape}" if is_array(b) else f"{b:g}" for b in bounds)
+        shown = [
+            f"{b:g}" if isinstance(b, float) else f"array{b.shape}" for b in bounds
+        ]
         return f"Box({', '.join(shown)})"
 
     def bind(self, x_shape: Shape) -> Self:

@@ -109,12 +109,12 @@ class TotalVariation(Prior):
         _check_axes(n)
         if n == 1 and not is_complex(v):
             return self._lines(v, step), warm
-        if warm is None:
-            warm = array_namespace(v).zeros_like(tv_dual.gradient(v, n))
         how = tv_dual.Settings(self.isotropic, self.tol)
         if device_of(v) == "numpy":
             x, warm, done = self._volumes(v, step, warm, how)
         else:
+            if warm is None:
+                warm = array_namespace(v).zeros_like(tv_dual.gradient(v, n))
             dual = tv_dual.PlainDual(v, self.weight(v, step), warm, n, how)
             done = tv_dual.ascend(dual, self.max_iter)
             x, warm = dual.result()
@@ -135,19 +135,27 @@ class TotalVariation(Prior):
         return to_device(x.reshape(rows.shape), device_of(v))
 
     def _volumes(
-        self, v: Array, step: Any, warm: Array, how: tv_dual.Settings
+        self, v: Array, step: Any, warm: Any, how: tv_dual.Settings
     ) -> tuple[Array, Array, bool]:
         from sparsesolve.priors import tv_compiled
 
         n = self.item_axes(v)
         batch, shape = v.shape[: v.ndim - n], v.shape[v.ndim - n :]
-        rows, duals = v.reshape(-1, *shape), warm.reshape(-1, n, *shape)
-        x, p, done = np.empty_like(rows), np.empty_like(duals), True
-        for i, w in enumerate(self._weights(step, batch)):
-            dual = tv_compiled.CompiledDual(rows[i], float(w), duals[i], how)
+        rows = v.reshape(-1, *shape)
+        x, p, done = (
+            np.empty_like(rows),
+            np.empty((len(rows), n, *shape), v.dtype),
+            True,
+        )
+        if warm is not None:
+            p[...] = warm.reshape(p.shape)
+        for i, w in enumerate(self._weights(step, batch).tolist()):
+            if warm is None:
+                p[i] = tv_compiled.cold_start(rows[i], w, how, self.max_iter)
+            dual = tv_compiled.CompiledDual(rows[i], w, p[i], how)
             done &= tv_dual.ascend(dual, self.max_iter)
             x[i], p[i] = dual.result()
-        return x.reshape(v.shape), p.reshape(warm.shape), done
+        return x.reshape(v.shape), p.reshape(*batch, n, *shape), done
 
     def _weights(self, step: Any, batch: Shape) -> Array:
         """Return lam·step for every array of a batch, flat, on the host."""

@@ -9,6 +9,7 @@ from sparsesolve.kernels import get_num_threads
 from sparsesolve.priors import tv_kernels
 from sparsesolve.priors.tv_dual import (
     Settings,
+    ascend,
     n_axes,
     normalised,
     restored,
@@ -22,6 +23,34 @@ def lines(v: Array, w: Array) -> Array:
     x = np.empty_like(z)
     tv_kernels.denoise_lines(z, w / scale[:, 0], x)
     return restored(x, v, centre, scale, 1)
+
+
+def cold_start(v: Array, w: float, how: Settings, max_iter: int) -> Array:
+    """Return a first dual of an array: that of its means over blocks of 2 per axis.
+
+    A dual that is constant across a coarse face and linear from face to face has the
+    coarse divergence; what is constant on blocks has 2^(n-1) times its coarse total
+    variation and 2^n times its coarse squares, hence half the weight. From coarse to
+    fine two to three times fewer steps are needed than from 0.
+    """
+    n = v.ndim
+    p = np.zeros((n, *v.shape), v.dtype)
+    if min(v.shape) < 8:
+        return p
+    even = tuple(slice(0, length // 2 * 2) for length in v.shape)
+    blocks = v[even].reshape([a for length in v.shape for a in (length // 2, 2)])
+    coarse = blocks.mean(axis=tuple(range(1, 2 * n, 2)))
+    dual = CompiledDual(coarse, w / 2, cold_start(coarse, w / 2, how, max_iter), how)
+    ascend(dual, max_iter)
+    for axis, faces in enumerate(dual.result()[1]):
+        for other in set(range(n)) - {axis}:
+            faces = np.repeat(faces, 2, axis=other)
+        faces = np.moveaxis(faces, axis, 0)
+        fine = np.moveaxis(p[axis][even], axis, 0)
+        fine[1::2] = faces
+        fine[::2] = faces / 2
+        fine[2::2] += faces[:-1] / 2
+    return p
 
 
 class CompiledDual:
@@ -38,7 +67,11 @@ class CompiledDual:
         )
         self.w = w / self.scale.item()
         self.c = 1 / (4 * n_axes(v, n) * self.w)
-        self.z = np.ascontiguousarray(z).view(np.float64).reshape(v.shape[0] if n > 1 else 1, -1)
+        self.z = (
+            np.ascontiguousarray(z)
+            .view(np.float64)
+            .reshape(v.shape[0] if n > 1 else 1, -1)
+        )
         self.x = np.empty_like(self.z)
         self.per_entry = 2 if is_complex(v) else 1
         self.row = v.shape[-1] * self.per_entry
@@ -89,7 +122,7 @@ class CompiledDual:
             gap, value = constant, value - gap + constant
         allowed = self.how.tol * value
         single, double = (
-            rounding(np.finfo(dtype).eps, self.w, self.z.size)
+            rounding(float(np.finfo(dtype).eps), self.w, self.z.size)
             for dtype in (np.float32, np.float64)
         )
         if self.u.dtype == np.float32 and single > allowed:

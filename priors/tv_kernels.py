@@ -24,88 +24,83 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _clear(out: Array) -> None:
-    for j in range(out.size):
-        out[j] = 0
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _add(out: Array, a: Array) -> None:
-    for j in range(out.size):
-        out[j] += a[j]
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _subtract(out: Array, a: Array) -> None:
-    for j in range(out.size):
-        out[j] -= a[j]
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _difference(out: Array, a: Array, b: Array) -> None:
-    for j in range(a.size):
+def _subtract(out: Array, a: Array, b: Array) -> None:
+    for j in range(b.size):
         out[j] = a[j] - b[j]
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _add_difference(out: Array, a: Array, b: Array) -> None:
+    for j in range(b.size):
+        out[j] += a[j] - b[j]
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _finish(out: Array, v: Array, w: Any, a: Array, b: Array) -> None:
+    for j in range(b.size):
+        out[j] = v[j] + w * (out[j] + a[j] - b[j])
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 def primal(v: Array, w: Any, P: Array, z: int, m: int, s: int, out: Array) -> None:
     """Write plane `z` of v - w ∇ᵀP to `out`."""
-    nz, n = v.shape
+    n = v.shape[1]
     for b in range(0, n, _BLOCK):
         f = min(b + _BLOCK, n)
-        o, vz = out[b:f], v[z, b:f]
-        _clear(o)
-        if nz > 1:
-            _add(o, P[0, z, b:f])
-            if z > 0:
-                _subtract(o, P[0, z - 1, b:f])
+        if z > 0:
+            _subtract(out[b:f], P[0, z, b:f], P[0, z - 1, b:f])
+        else:
+            out[b:f] = P[0, z, b:f]
         if n > m:
-            _add(o, P[1, z, b:f])
             g = min(max(b, m), f)
-            _subtract(out[g:f], P[1, z, g - m : f - m])
-        _add(o, P[2, z, b:f])
+            for j in range(b, g):
+                out[j] += P[1, z, j]
+            _add_difference(out[g:f], P[1, z, g:f], P[1, z, g - m : f - m])
         g = max(b, s)
-        _subtract(out[g:f], P[2, z, g - s : f - s])
-        for j in range(o.size):
-            o[j] = vz[j] + w * o[j]
+        for j in range(b, g):
+            out[j] = v[z, j] + w * (out[j] + P[2, z, j])
+        _finish(out[g:f], v[z, g:f], w, P[2, z, g:f], P[2, z, g - s : f - s])
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _gradient(x: Array, above: Array, b: int, f: int, m: int, s: int, q: Array) -> None:
-    """Write the forward differences of block b:f of plane `x` to the rows of `q`."""
+def _step(q: Array, y: Array, c: Any, a: Array, b: Array) -> None:
+    for j in range(b.size):
+        q[j] = y[j] + c * (a[j] - b[j])
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _ascend(
+    x: Array, above: Array, Y: Array, z: int, c: Any, b: int, f: int, m: int, s: int,
+    q: Array,
+) -> None:  # fmt: skip
+    """Write block b:f of Y + c ∇x on plane `z` to the rows of `q`."""
     n = x.size
-    _difference(q[0], above[b:f], x[b:f])
+    _step(q[0], Y[0, z, b:f], c, above[b:f], x[b:f])
     if n > m:
         g = max(b, min(f, n - m))
-        _difference(q[1], x[b + m : g + m], x[b:g])
-        _clear(q[1, g - b : f - b])
+        _step(q[1], Y[1, z, b:g], c, x[b + m : g + m], x[b:g])
+        q[1, g - b :] = 0
     g = max(b, min(f, n - s))
-    _difference(q[2], x[b + s : g + s], x[b:g])
+    _step(q[2], Y[2, z, b:g], c, x[b + s : g + s], x[b:g])
     for end in range((b // m + 1) * m, f + m, m):
         for j in range(max(end - s, b), min(end, f)):
             q[2, j - b] = 0
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _ascend(q: Array, y: Array, c: Any, total: Array) -> None:
-    """Replace the differences `q` by y + c q and add the squares to `total`."""
-    for j in range(y.size):
-        q[j] = y[j] + c * q[j]
-        total[j] += q[j] * q[j]
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _join_pairs(total: Array) -> None:
-    for j in range(total.size // 2):
-        total[2 * j] += total[2 * j + 1]
-        total[2 * j + 1] = total[2 * j]
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _to_factors(total: Array, s: int) -> None:
-    """Replace squared norms by the factors that project onto the unit ball."""
+def _squares(total: Array, a: Array, b: Array, c: Array, s: int) -> None:
+    """Write squared norms over axes, and over the two reals of a complex entry."""
+    for j in range(total.size):
+        total[j] = a[j] * a[j] + b[j] * b[j] + c[j] * c[j]
     if s == 2:
-        _join_pairs(total)
+        for j in range(total.size // 2):
+            total[2 * j] += total[2 * j + 1]
+            total[2 * j + 1] = total[2 * j]
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _to_factors(total: Array) -> None:
+    """Replace squared norms by the factors that project onto the unit ball."""
     one = total.dtype.type(1)
     for j in range(total.size):
         total[j] = one / np.sqrt(max(one, total[j]))
@@ -139,7 +134,7 @@ def sweep(
     x, above = first, np.empty_like(first)
     spare = np.empty_like(first)
     width = min(_BLOCK, n)
-    q, total = np.zeros((3, width), u.dtype), np.empty(width, u.dtype)
+    q, total = np.zeros((4, width), u.dtype), np.empty(width, u.dtype)
     downhill = 0.0
     for z in range(z0, z1):
         if z + 1 < z1:
@@ -149,18 +144,15 @@ def sweep(
         for b in range(0, n, width):
             f = min(b + width, n)
             t = total[: f - b]
-            _gradient(x, above, b, f, m, s, q)
-            _clear(t)
-            for a in axes:
-                _ascend(q[a], Y[a, z, b:f], c, t)
-                if not isotropic:
-                    _to_factors(t, s)
-                    downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
-                    _clear(t)
+            _ascend(x, above, Y, z, c, b, f, m, s, q)
             if isotropic:
-                _to_factors(t, s)
-                for a in axes:
-                    downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
+                _squares(t, q[0], q[1], q[2], s)
+                _to_factors(t)
+            for a in axes:
+                if not isotropic:
+                    _squares(t, q[a], q[3], q[3], s)
+                    _to_factors(t)
+                downhill += _advance(P[a, z, b:f], Y[a, z, b:f], q[a], t, beta)
         x, above, spare = above, spare, above
     return downhill
 
@@ -186,28 +178,19 @@ def sweep_slabs(
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _add_squares(total: Array, q: Array) -> None:
-    for j in range(total.size):
-        total[j] += q[j] * q[j]
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _sum_norms(total: Array, s: int) -> float:
-    """Sum the norms whose squares are in `total`; pairs count once."""
-    if s == 2:
-        _join_pairs(total)
-    norms = 0.0
-    for j in range(total.size):
-        norms += np.sqrt(total[j])
-    return norms / s
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
 def _dot(a: Array, b: Array) -> float:
     product = 0.0
     for j in range(b.size):
         product += a[j] * b[j]
     return product
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _sum_roots(total: Array) -> float:
+    roots = 0.0
+    for j in range(total.size):
+        roots += np.sqrt(total[j])
+    return roots
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
@@ -218,22 +201,21 @@ def _sums(
     """Write plane z's TV(x), ⟨∇x, P⟩, ‖x - v‖² and ‖x‖² to `sums`."""
     nz, n = v.shape
     width = min(_BLOCK, n)
-    q, total = np.zeros((3, width)), np.empty(width)
+    q, total, zero = np.zeros((4, width)), np.empty(width), np.zeros((3, 1, n))
     tv = product = fit = size = 0.0
     for b in range(0, n, width):
         f = min(b + width, n)
         t = total[: f - b]
-        _gradient(x[z], x[min(z + 1, nz - 1)], b, f, m, s, q)
-        _clear(t)
-        for a in axes:
-            product += _dot(q[a], P[a, z, b:f])
-            _add_squares(t, q[a])
-            if not isotropic:
-                tv += _sum_norms(t, s)
-                _clear(t)
+        _ascend(x[z], x[min(z + 1, nz - 1)], zero, 0, 1.0, b, f, m, s, q)
         if isotropic:
-            tv += _sum_norms(t, s)
-        _difference(t, x[z, b:f], v[z, b:f])
+            _squares(t, q[0], q[1], q[2], s)
+            tv += _sum_roots(t) / s
+        for a in axes:
+            if not isotropic:
+                _squares(t, q[a], q[3], q[3], s)
+                tv += _sum_roots(t) / s
+            product += _dot(q[a], P[a, z, b:f])
+        _subtract(t, x[z, b:f], v[z, b:f])
         fit += _dot(t, t)
         size += _dot(x[z, b:f], x[z, b:f])
     sums[0], sums[1], sums[2], sums[3] = tv, product, fit, size

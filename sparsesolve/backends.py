@@ -175,7 +175,10 @@ def to_device(x: Array, device: str) -> Array:
         return to_numpy(x)
     if library == "torch":
         torch = importlib.import_module("torch")
-        return torch.as_tensor(np.ascontiguousarray(to_numpy(x)), device=place)
+        host = np.ascontiguousarray(to_numpy(x))
+        # torch has no read-only tensors, and would write into what must not change
+        host = host if host.flags.writeable else host.copy()
+        return torch.as_tensor(host, device=place)
     if library == "cupy":
         cupy = importlib.import_module("cupy")
         with cupy.cuda.Device(int(place)):

@@ -15,7 +15,7 @@ from sparsesolve.backends import Array, real_dtype, to_device, to_numpy
 from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares
 from sparsesolve.problem import Problem
-from sparsesolve.solution import Solution
+from sparsesolve.solution import Solution, Status
 from sparsesolve.solvers.base import Solver
 
 _RULES = (None, "discrepancy", "held_out")
@@ -35,7 +35,8 @@ class Path:
         What the choice compared: ‖Ax - y‖ over all data for the discrepancy, over the
         held-out data otherwise; misfit where nothing was chosen.
     best : Solution or None
-        The chosen one; None where no choice was asked for.
+        The chosen one; None where no choice was asked for, or the path was
+        interrupted before there was one.
     lam : float or None
         Its weight.
     """
@@ -139,6 +140,9 @@ def path(
         x0 = solution.x
         scores.append(score(solution.x))
         solutions.append(replace(solution, state=None))
+        if solution.status is Status.INTERRUPTED:
+            choose = None
+            break
         if choose == "discrepancy" and scores[-1] <= level:
             break
     result = Path(np.array(weights[: len(scores)]), solutions, np.array(scores))
@@ -150,6 +154,8 @@ def path(
     index = int(np.argmin(scores))
     lam = weights[index]
     best = run(problem.with_lam(lam), solutions[index].x)
+    if best.status is Status.INTERRUPTED:
+        return result
     why = f"{lam:.4g}, best on {fraction:.0%} held-out data among {source}"
     return replace(result, best=_noted(best, why), lam=lam)
 

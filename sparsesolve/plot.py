@@ -49,7 +49,7 @@ def volume(
     x : (nx, ny, nz) array
         Real or complex; 0 dB is its own maximum.
     grid : Grid, optional
-        Gives the axes in mm (in m from 1 m on); without it they count voxels.
+        Gives the axes in m; without it they count voxels.
     db_range : float, dB
         Values below ``-db_range`` are black.
     title : str
@@ -155,8 +155,8 @@ def convergence(solution: Solution) -> Any:
     if name:
         panels[1].plot(iterations, history[name], color="#c1502e")
         panels[1].set(xlabel="iteration", ylabel=name)
-        falls = np.all(history[name] > 0)
-        panels[1].set_yscale("log" if falls else "linear")
+        low, high = float(np.min(history[name])), float(np.max(history[name]))
+        panels[1].set_yscale("log" if 0 < 10 * low < high else "linear")
     for panel in panels:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.3)
@@ -200,21 +200,18 @@ def _decibels(name: str, x: Array, grid: Grid | None) -> Floats:
 
 
 class _Frame:
-    """Axes of the pictures: voxel edges in the unit that is shown."""
+    """Axes of the pictures: voxel edges in m, or counted."""
 
     def __init__(
         self, grid: Grid | None, shape: tuple[int, ...], antennas: Any
     ) -> None:
         centers = [np.arange(n) for n in shape] if grid is None else list(grid.axes)
-        reach = max(float(np.abs(c).max()) for c in centers)
-        self.unit, self.factor = ("voxels", 1.0) if grid is None else ("m", 1.0)
-        if grid is not None and reach < 1:
-            self.unit, self.factor = "mm", 1e3
-        self.edges = [self.factor * _edges(np.asarray(c, float)) for c in centers]
+        self.unit = "voxels" if grid is None else "m"
+        self.edges = [_edges(np.asarray(c, float)) for c in centers]
         self.limits = [(e[0], e[-1]) for e in self.edges]
         self.antennas = None
         if antennas is not None:
-            self.antennas = self.factor * np.atleast_2d(np.asarray(antennas, float))
+            self.antennas = np.atleast_2d(np.asarray(antennas, float))
             self.limits = [
                 (min(a, p.min() - 0.03 * (b - a)), max(b, p.max() + 0.03 * (b - a)))
                 for (a, b), p in zip(self.limits, self.antennas.T, strict=True)
@@ -257,6 +254,7 @@ class _Frame:
             ylabel=f"{'xyz'[up]} ({self.unit})",
         )
         panel.set_title(f"largest along {'xyz'[along]}", fontsize=8, color="0.35")
+        panel.locator_params(axis="x", nbins=5)
         panel.tick_params(labelsize=8)
         return shown
 
@@ -281,8 +279,8 @@ def _circle(
     from matplotlib.patches import Circle
 
     longest = max(frame.length(axis) for axis in range(3))
-    radius = longest / 40 if diameter is None else frame.factor * diameter / 2
-    for point in frame.factor * np.atleast_2d(np.asarray(truth, float)):
+    radius = longest / 40 if diameter is None else diameter / 2
+    for point in np.atleast_2d(np.asarray(truth, float)):
         center = (point[plane[0]], point[plane[1]])
         panel.add_patch(
             Circle(center, radius, fill=False, edgecolor=_MARK, linewidth=1.2)

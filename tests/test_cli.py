@@ -120,6 +120,7 @@ def test_reconstruct_writes_solution_picture_and_metrics(scan_file, tmp_path, ca
     solution = ss.load(out / "bench_l1.h5")
     assert solution.x.shape == (6, 6, 6)
     assert "0.5 of lam_max" in solution.choices["lam"]
+    assert "checkpoint" not in solution.choices
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == ["back-projection", "magnitude-l1"]
@@ -227,6 +228,7 @@ def small_demo(monkeypatch):
     monkeypatch.setattr(radar, "simulate_scan", quiet)
     monkeypatch.setattr(radar, "reference_grid", lambda: coarse)
     monkeypatch.setattr(radar_demo, "phantom_grid", lambda: grid(0.005))
+    monkeypatch.setattr(radar, "LAM_SHARE", 0.9)  # few voxels, few iterations
 
 
 def absent(name):
@@ -301,7 +303,7 @@ def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
 
 def test_text_tables_align_numbers_to_the_right():
     rows = [{"scan": "a", "n": 1.0}, {"scan": "long", "n": -12.25, "m": 3}]
-    assert results.text_table(rows, ["scan", "n", "m"]).splitlines() == [
+    assert results.text_table(rows, ["scan", "none", "n", "m"]).splitlines() == [
         "scan      n  m",
         "----  -----  -",
         "a         1",

@@ -1,5 +1,6 @@
 """Choosing lam: paths, discrepancy, held-out data."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -75,6 +76,25 @@ def test_held_out_channels_leave_whole_slices_out():
     assert held.shape == (4, 10)
     assert held.all(axis=0).sum() == 2
     assert (held.any(axis=0) == held.all(axis=0)).all()
+
+
+@pytest.mark.parametrize("choose", ["discrepancy", "held_out"])
+def test_an_interrupted_path_ends_and_chooses_nothing(choose, monkeypatch):
+    problem, _ = sparse_problem()
+    whole, calls = ss.paths.solve, []
+
+    def interrupted(*args, **options):
+        calls.append(args)
+        solution = whole(*args, **options)
+        if len(calls) < 3:
+            return solution
+        return dataclasses.replace(solution, status=ss.Status.INTERRUPTED)
+
+    monkeypatch.setattr(ss.paths, "solve", interrupted)
+    result = ss.path(problem, choose=choose, noise=1e-3)
+    assert len(calls) == len(result.solutions) == 3
+    assert result.best is None
+    assert result.solutions[-1].status is ss.Status.INTERRUPTED
 
 
 @pytest.mark.parametrize(

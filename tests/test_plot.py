@@ -40,27 +40,25 @@ def test_projections_are_maxima_in_decibels(image):
     assert (mesh.norm.vmin, mesh.norm.vmax) == (-40, 0)
 
 
-def test_axes_are_in_millimetres_with_voxel_edges_and_equal_aspect(image):
+def test_axes_are_in_metres_with_voxel_edges_and_equal_aspect(image):
     top, front, side = panels(plot.volume(image, GRID))
     assert [ax.get_xlabel() for ax in (top, front, side)] == [
-        "x (mm)",
-        "x (mm)",
-        "y (mm)",
+        "x (m)",
+        "x (m)",
+        "y (m)",
     ]
     assert [ax.get_ylabel() for ax in (top, front, side)] == [
-        "y (mm)",
-        "z (mm)",
-        "z (mm)",
+        "y (m)",
+        "z (m)",
+        "z (m)",
     ]
-    np.testing.assert_allclose(top.get_xlim(), (-15, 25))
-    np.testing.assert_allclose(top.get_ylim(), (-2.5, 7.5))
-    np.testing.assert_allclose(front.get_ylim(), (95, 140))
+    np.testing.assert_allclose(top.get_xlim(), (-0.015, 0.025))
+    np.testing.assert_allclose(top.get_ylim(), (-0.0025, 0.0075))
+    np.testing.assert_allclose(front.get_ylim(), (0.095, 0.14))
     assert all(ax.get_aspect() == 1 for ax in (top, front, side))
 
 
-def test_units_follow_the_scene(image):
-    far = Grid(*(100 * axis for axis in GRID.axes))
-    assert panels(plot.volume(image, far))[0].get_xlabel() == "x (m)"
+def test_without_a_grid_the_axes_count_voxels(image):
     assert panels(plot.volume(image))[0].get_xlabel() == "x (voxels)"
     plane = Grid(GRID.axes[0], GRID.axes[1], [0.1])
     assert len(panels(plot.volume(image[..., :1] + 1, plane))) == 3
@@ -76,11 +74,11 @@ def test_truth_is_circled_and_antennas_fit_in(image):
     )
     front = panels(figure)[1]
     (circle,) = front.patches
-    np.testing.assert_allclose(circle.center, (0, 110))
-    assert circle.radius == pytest.approx(2)
-    assert front.get_xlim()[0] < -100
+    np.testing.assert_allclose(circle.center, (0, 0.11))
+    assert circle.radius == pytest.approx(0.002)
+    assert front.get_xlim()[0] < -0.1
     assert front.get_ylim()[0] < 0
-    np.testing.assert_allclose(front.lines[0].get_xydata(), [[-100, 0]])
+    np.testing.assert_allclose(front.lines[0].get_xydata(), [[-0.1, 0]])
 
 
 def test_several_volumes_have_a_row_each(image):
@@ -125,6 +123,9 @@ def test_convergence_shows_residual_and_objective():
     np.testing.assert_allclose(residual.lines[0].get_ydata(), [1, 0.1, np.nan])
     np.testing.assert_allclose(objective.lines[0].get_ydata(), [9, 4, 3])
     assert residual.get_yscale() == "log"
+    assert objective.get_yscale() == "linear"
+    steep = plot.convergence(solution(residual=[1.0, 0.1], objective=[99.0, 4.0]))
+    assert steep.axes[1].get_yscale() == "log"
     assert len(plot.convergence(solution(residual=[1.0])).axes) == 1
     negative = plot.convergence(solution(residual=[1.0], objective=[-2.0]))
     assert negative.axes[1].get_yscale() == "linear"

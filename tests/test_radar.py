@@ -206,6 +206,15 @@ def test_a_checkpoint_resumes_to_the_same_image(tmp_path):
     np.testing.assert_array_equal(again.x, whole.x)
 
 
+def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
+    solution = radar.reconstruct(small_scan(), GRID, max_iter=1)
+    half = replace(solution, status=ss.Status.INTERRUPTED)
+    found = ss.Path(np.ones(1), [half], np.ones(1))
+    monkeypatch.setattr(radar, "path", lambda *_, **__: found)
+    with pytest.raises(KeyboardInterrupt, match="while lam was being chosen"):
+        radar.reconstruct(small_scan(), GRID, lam="held_out")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

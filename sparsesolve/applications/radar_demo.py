@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,10 @@ def image_scan(
             f"interrupted after {solution.n_iter} iterations; the state is in "
             f"{checkpoint}: repeat the command with --resume {checkpoint} to go on"
         )
-    weight = solution.choices["lam"].partition(",")[0]
+    # the checkpoint goes once all else is written, and the note of it with it
+    choices = {k: v for k, v in solution.choices.items() if k != "checkpoint"}
+    solution = replace(solution, choices=choices)
+    weight = choices["lam"].partition(",")[0]
     if not np.any(solution.x):
         raise ValueError(
             f"the image of {name} is zero everywhere: lam {weight} is not below lam_max"

@@ -76,7 +76,7 @@ def _spacing(scan: RadarScan, sides: Any) -> float:
     spacing = scan.speed / (2 * bandwidth) / 4
     while float(np.prod(sides / spacing + 1)) > _MAX_VOXELS:
         spacing *= 1.05
-    return spacing
+    return float(f"{spacing:.2g}")
 
 
 def _inside(grid: Grid, antennas: Any) -> Grid:

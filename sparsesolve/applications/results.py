@@ -59,7 +59,8 @@ def add_rows(path: str | Path, rows: Sequence[Row]) -> None:
 
 
 def text_table(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Return the rows as aligned text, numbers to the right."""
+    """Return the rows as aligned text, numbers to the right, empty columns left out."""
+    columns = [name for name in columns if any(row.get(name, "") != "" for row in rows)]
     head = [name.replace("_", " ") for name in columns]
     body = [[_cell(row.get(name, ""), ".3g") for name in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
