@@ -6,10 +6,11 @@ from typing import Any
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, array_namespace, expand, norm
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors.base import Prior
 from sparsesolve.priors.bounds import indicator
 from sparsesolve.priors.l1 import soft_threshold
 from sparsesolve.priors.simplex import water_level
+from sparsesolve.priors.weights import real_like
 
 
 class L1Ball(Prior):

@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from functools import reduce
 from typing import Any, Self
 
-import numpy as np
-
 from sparsesolve import checks
 from sparsesolve.backends import (
     Array,
@@ -18,12 +16,10 @@ from sparsesolve.backends import (
     dtype_of,
     expand,
     fresh_copy,
-    is_array,
     is_complex,
     moved_copy,
-    native_dtype,
-    real_dtype,
 )
+from sparsesolve.priors.weights import real_like
 
 
 class Prior(ABC):
@@ -202,7 +198,7 @@ class Term(Prior):
     ----------
     prior : Prior
         A prior with a prox, on arrays of ``K.out_shape``.
-    K : Operator
+    K : Operator, or anything `as_operator` takes
         For instance ``Gradient(shape)``.
     """
 
@@ -211,7 +207,9 @@ class Term(Prior):
     def __init__(self, prior: Prior, K: Any) -> None:
         if not prior.has_prox:
             raise TypeError(f"Term needs a prior with a prox; {prior!r} has none")
-        self.prior, self.K = prior, K
+        from sparsesolve.operators.bridges import as_operator
+
+        self.prior, self.K = prior, as_operator(K)
         self.convex, self.has_value = prior.convex, prior.has_value
         self.tol = prior.tol
         self.ignores_step = prior.ignores_step
@@ -240,6 +238,9 @@ class Term(Prior):
 
     def prox(self, v: Array, step: Any) -> Array:
         raise TypeError(f"{self!r} has no prox; use ADMM or PrimalDual")
+
+    def __repr__(self) -> str:
+        return f"Term({self.prior!r}, {self.K!r})"
 
 
 class Sum(Prior):
@@ -297,6 +298,9 @@ class Sum(Prior):
             return super().critical_lam(gradient)
         xp = array_namespace(*bounds)
         return reduce(xp.minimum, bounds)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.terms))
 
 
 class HierarchicalPrior(ABC):
@@ -388,11 +392,3 @@ class HierarchicalPrior(ABC):
 def terms_of(prior: Prior) -> tuple[Prior, ...]:
     """Return the terms of a sum, or the prior alone."""
     return prior.terms if isinstance(prior, Sum) else (prior,)
-
-
-def real_like(value: Any, x: Array) -> Any:
-    """Return a real array `value` in the precision of `x`, a number as a Python one."""
-    if not is_array(value):
-        return value.item() if isinstance(value, np.generic) else value
-    xp = array_namespace(value)
-    return xp.astype(value, native_dtype(xp, real_dtype(dtype_of(x))), copy=False)

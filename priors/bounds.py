@@ -13,7 +13,8 @@ import numpy as np
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, Shape, array_namespace, dtype_of, is_array
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors.base import Prior
+from sparsesolve.priors.weights import real_like
 
 
 class NonNegative(Prior):

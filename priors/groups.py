@@ -20,8 +20,9 @@ from sparsesolve.backends import (
     to_numpy,
 )
 from sparsesolve.priors import weights as weighting
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors.base import Prior
 from sparsesolve.priors.quadratic import SquaredL2
+from sparsesolve.priors.weights import real_like
 
 
 class GroupL2(Prior):

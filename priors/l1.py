@@ -18,8 +18,9 @@ from sparsesolve.backends import (
     real_dtype,
 )
 from sparsesolve.priors import weights as weighting
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors.base import Prior
 from sparsesolve.priors.quadratic import SquaredL2
+from sparsesolve.priors.weights import real_like
 
 # From so many entries the compiled threshold is worth loading Numba.
 _COMPILED = 1 << 14

@@ -7,7 +7,8 @@ from typing import Any, Self
 from sparsesolve import checks
 from sparsesolve.backends import Array, Shape, abs_squared, is_array
 from sparsesolve.priors import weights as weighting
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors.base import Prior
+from sparsesolve.priors.weights import real_like
 
 
 class SquaredL2(Prior):

@@ -6,8 +6,9 @@ from typing import Any, Self
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, Shape, array_namespace, expand
-from sparsesolve.priors.base import Prior, real_like
+from sparsesolve.priors.base import Prior
 from sparsesolve.priors.bounds import indicator
+from sparsesolve.priors.weights import real_like
 
 
 class Simplex(Prior):

@@ -40,11 +40,10 @@ class TotalVariation(Prior):
     tol : float, default 1e-4
         Relative duality gap. Its scale is ‖x - v‖²/2 + lam·step·TV(x) itself, so that
         weak regularisation is solved as well as strong one, and offset and units of x
-        do not matter. ‖x - x*‖ <= sqrt(2·tol·value): 1e-4 keeps the error near 1 % of
-        the change that the prox makes, about what an outer iteration notices; at
-        least four dual steps are made per call, so that errors of warm-started calls
-        go on falling below it. Arrays of float32 in other libraries than NumPy stop
-        where rounding keeps the gap from falling.
+        do not matter. ‖x - x*‖ <= √(2·tol·value), while the prox itself changes v by at
+        most √(2·value): 1e-4 is an error of 1 % of that. At least four dual steps are
+        made per call, so that errors of warm-started calls go on falling. Arrays of
+        float32 in other libraries than NumPy stop where rounding keeps the gap up.
     max_iter : int, default 2000
         Most dual steps of one call; a warning says if they did not suffice.
 
@@ -142,17 +141,15 @@ class TotalVariation(Prior):
         n = self.item_axes(v)
         batch, shape = v.shape[: v.ndim - n], v.shape[v.ndim - n :]
         rows = v.reshape(-1, *shape)
-        x, p, done = (
-            np.empty_like(rows),
-            np.empty((len(rows), n, *shape), v.dtype),
-            True,
-        )
-        if warm is not None:
-            p[...] = warm.reshape(p.shape)
+        x, p = np.empty_like(rows), np.empty((len(rows), n, *shape), v.dtype)
+        starts = None if warm is None else warm.reshape(p.shape)
+        done = True
         for i, w in enumerate(self._weights(step, batch).tolist()):
-            if warm is None:
-                p[i] = tv_compiled.cold_start(rows[i], w, how, self.max_iter)
-            dual = tv_compiled.CompiledDual(rows[i], w, p[i], how)
+            if starts is None:
+                start = tv_compiled.cold_start(rows[i], w, how, self.max_iter)
+            else:
+                start = starts[i]
+            dual = tv_compiled.CompiledDual(rows[i], w, start, how)
             done &= tv_dual.ascend(dual, self.max_iter)
             x[i], p[i] = dual.result()
         return x.reshape(v.shape), p.reshape(*batch, n, *shape), done

@@ -1,11 +1,22 @@
-"""Weights of priors: their check, and arithmetic in which infinity times 0 is 0."""
+"""Weights of priors: check, precision, arithmetic in which infinity times 0 is 0."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparsesolve.backends import Array, array_namespace, is_array
-from sparsesolve.priors.base import Prior, real_like
+import numpy as np
+
+from sparsesolve.backends import (
+    Array,
+    array_namespace,
+    dtype_of,
+    is_array,
+    native_dtype,
+    real_dtype,
+)
+
+if TYPE_CHECKING:
+    from sparsesolve.priors.base import Prior
 
 
 def checked(weights: Any) -> Any:
@@ -47,3 +58,11 @@ def shrink_factors(sizes: Array, threshold: Any) -> Array:
 def bound_like(new: Prior, old: Prior) -> Prior:
     """Return `new`, bound to the unknown that `old` is bound to, if it is."""
     return new if old.x_shape is None else new.bind(old.x_shape)
+
+
+def real_like(value: Any, x: Array) -> Any:
+    """Return a real array `value` in the precision of `x`, a number as a Python one."""
+    if not is_array(value):
+        return value.item() if isinstance(value, np.generic) else value
+    xp = array_namespace(value)
+    return xp.astype(value, native_dtype(xp, real_dtype(dtype_of(x))), copy=False)

@@ -174,13 +174,13 @@ def to_device(x: Array, device: str) -> Array:
     if library == "numpy":
         return to_numpy(x)
     if library == "torch":
-        torch = importlib.import_module("torch")
+        torch = _library("torch", "torch")
         host = np.ascontiguousarray(to_numpy(x))
         # torch has no read-only tensors, and would write into what must not change
         host = host if host.flags.writeable else host.copy()
         return torch.as_tensor(host, device=place)
     if library == "cupy":
-        cupy = importlib.import_module("cupy")
+        cupy = _library("cupy", "cuda")
         with cupy.cuda.Device(int(place)):
             return cupy.asarray(to_numpy(x))
     if library == "array_api_strict":
@@ -189,6 +189,15 @@ def to_device(x: Array, device: str) -> Array:
         f"device is {device!r}; wanted 'numpy', 'cupy:0', 'torch:cpu', 'torch:cuda:0' "
         "or 'array_api_strict'"
     )
+
+
+def _library(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ModuleNotFoundError(
+            f"arrays of {name} need it installed: pip install sparsesolve[{extra}]"
+        ) from None
 
 
 def moved(obj: T, device: str) -> T:

@@ -15,13 +15,14 @@ import numpy as np
 from sparsesolve.backends import device_of, is_array, to_numpy
 
 _SHARE_OF_TIME = 0.05
+_PLAIN = (str, int, float, complex, bytes, np.generic, np.dtype, slice, range, set)
 
 
 def fingerprint(*objects: Any) -> str:
     """Return a hash of problems and settings: arrays, numbers, names, nested objects.
 
-    Underscore attributes are caches and left out. Functions count by their qualified
-    name, so an edited function of the same name is not noticed.
+    Underscore attributes are caches and left out. Functions count by their code, what
+    they enclose and what they are bound to; torch modules by their weights.
     """
     digest = hashlib.blake2b(digest_size=16)
     for obj in objects:
@@ -41,15 +42,31 @@ def _feed(digest: Any, obj: Any, seen: set[int]) -> None:
     elif isinstance(obj, functools.partial):
         parts = {"f": obj.func, "a": obj.args, "k": obj.keywords}
         _feed_items(digest, parts.items(), seen)
-    elif hasattr(obj, "__qualname__"):
-        digest.update(f"{obj.__module__}.{obj.__qualname__}".encode())
-    elif isinstance(obj, (str, int, float, complex, bytes, np.generic, np.dtype)):
+    elif isinstance(obj, _PLAIN):
         digest.update(repr(obj).encode())
-    else:
-        digest.update(f"{type(obj).__module__}.{type(obj).__qualname__}".encode())
-        if hasattr(obj, "__dict__") and id(obj) not in seen:
-            public = {k: v for k, v in vars(obj).items() if not k.startswith("_")}
-            _feed_items(digest, public.items(), seen | {id(obj)})
+    elif id(obj) not in seen:
+        kind = obj if hasattr(obj, "__qualname__") else type(obj)
+        digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
+        _feed_items(digest, _contents(obj).items(), seen | {id(obj)})
+
+
+def _contents(obj: Any) -> dict[str, Any]:
+    """What an object or a function is made of, beside its name."""
+    if isinstance(obj, type):
+        return {}
+    if callable(getattr(obj, "state_dict", None)):
+        return dict(obj.state_dict())
+    if hasattr(obj, "__code__"):
+        cells = [cell.cell_contents for cell in obj.__closure__ or ()]
+        code, bound = obj.__code__, getattr(obj, "__self__", None)
+        constants = [c for c in code.co_consts if isinstance(c, _PLAIN)]
+        return {"code": code.co_code, "constants": constants, "cells": cells} | {
+            "bound": bound,
+            "defaults": obj.__defaults__,
+        }
+    if hasattr(obj, "__self__"):
+        return {"bound": obj.__self__}
+    return {k: v for k, v in getattr(obj, "__dict__", {}).items() if k[0] != "_"}
 
 
 def _feed_items(digest: Any, items: Any, seen: set[int]) -> None:

@@ -14,6 +14,7 @@ from sparsesolve.backends import (
     device_of,
     dtype_of,
     is_array,
+    is_complex,
     real_dtype,
 )
 
@@ -25,6 +26,8 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     float32 computation.
     """
     wanted = "a finite number >= 0" if zero else "a finite number > 0"
+    if isinstance(value, (str, complex)) or (is_array(value) and is_complex(value)):
+        raise TypeError(f"{name} is {value!r}; wanted {wanted}")
     if is_array(value) and value.ndim > 0:
         xp = array_namespace(value)
         good = xp.isfinite(value) & (value >= 0 if zero else value > 0)
@@ -38,6 +41,13 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} is {number:g}; wanted {wanted}")
     return number
+
+
+def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return `value` as a float if it is one finite number above zero."""
+    if is_array(value) and value.ndim > 0:
+        raise TypeError(f"{name} is an array {tuple(value.shape)}; wanted one number")
+    return float(positive(name, value, zero=zero))
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -98,6 +108,8 @@ def finite(name: str, x: Array) -> None:
     """Refuse an empty array and NaN or infinite entries, counting them."""
     if not is_array(x):
         raise TypeError(f"{name} is a {type(x).__name__}; wanted an array")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; pass its data, and weights=~mask")
     size = math.prod(x.shape)
     if size == 0:
         raise ValueError(f"{name} is empty (shape {tuple(x.shape)})")

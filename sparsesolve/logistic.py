@@ -33,18 +33,22 @@ class Logistic(Loss):
         return -self.y * _sigmoid(-self.y * z)
 
     def prox(self, z: Array, step: Any) -> Array:
-        """Solve u = v + step·sigmoid(-u), v = yz, by safeguarded Newton steps."""
+        """Solve u = v + step·sigmoid(-u), v = yz, by safeguarded Newton steps.
+
+        A Newton step counts if it stays in the bracket [v, v + step] and the last one
+        halved the slope; else the bracket is halved, as Newton alone may cycle.
+        """
         xp = array_namespace(z)
         v, step = self.y * z, self.expand(step)
         low, high = v, v + step
-        u = v + step * _sigmoid(-v)
-        for _ in range(30):
+        u, last = 0.5 * (low + high), xp.abs(step + v * 0)
+        for _ in range(100):
             s = _sigmoid(-u)
             slope = u - v - step * s
             low, high = xp.where(slope < 0, u, low), xp.where(slope < 0, high, u)
             newton = u - slope / (1 + step * s * (1 - s))
-            inside = (newton >= low) & (newton <= high)
-            u = xp.where(inside, newton, 0.5 * (low + high))
+            good = (newton >= low) & (newton <= high) & (xp.abs(slope) <= 0.5 * last)
+            u, last = xp.where(good, newton, 0.5 * (low + high)), xp.abs(slope)
         return self.y * u
 
     def partial(self, block: str, x: dict[str, Array]) -> Self:

@@ -92,7 +92,13 @@ def solve(
     if not isinstance(problem, Problem):
         raise TypeError(f"problem is a {type(problem).__name__}; wanted a Problem")
     choices = dict(problem.choices)
-    solver = _chosen(problem, choices) if solver is None else solver.check(problem)
+    solver = _chosen(problem, choices) if solver is None else _checked(solver, problem)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}; wanted a callable taking Progress")
+    if x0 is not None and resume is not None:
+        raise ValueError("x0 and resume exclude each other; a checkpoint has its own x")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; wanted an integer >= 0")
     max_iter = checks.positive_int("max_iter", max_iter)
     tol = _tolerance(tol, solver, problem, choices)
     run = _Run(problem, solver, tol, as_rules(stop))
@@ -167,7 +173,7 @@ class _Run:
 
     def _judge(self, state: Any, residual: Any) -> None:
         if self.problem.batch_shape:
-            self.counts[self._running()] = self.n_iter
+            self.counts[self._running()] += 1
         self._end(residual < self.tol, Status.CONVERGED)
         if self.rules:
             view = self.view(state)
@@ -180,6 +186,11 @@ class _Run:
     def _end(self, where: Any, status: Status) -> None:
         if isinstance(where, (bool, np.bool_)) and not where:
             return
+        if np.ndim(where) and np.shape(where) != self.statuses.shape:
+            raise ValueError(
+                f"a stopping rule gave shape {np.shape(where)}; wanted a bool, or the "
+                f"batch shape {self.statuses.shape}"
+            )
         ending = self._running() & np.asarray(where, bool)
         if ending.any():
             self.statuses[ending] = status
@@ -193,8 +204,8 @@ class _Run:
         return Progress(self.problem, state, self.n_iter, self.seconds, self.history)
 
     def record(self, state: Any) -> dict[str, Any]:
-        """Return what a checkpoint holds; only what met its goal counts as done."""
-        done = np.isin(self._names(), ["CONVERGED", "DISCREPANCY", "STALLED"])
+        """Return what a checkpoint holds; only what converged counts as done."""
+        done = np.isin(self._names(), ["CONVERGED"])
         return {
             "state": moved(state._asdict(), "numpy"),
             "n_iter": self.n_iter,
@@ -317,7 +328,7 @@ def _tolerance(
     tol: float | None, solver: Solver, problem: Problem, choices: dict[str, str]
 ) -> float:
     if tol is not None:
-        return float(checks.positive("tol", tol, zero=True))
+        return checks.positive_number("tol", tol, zero=True)
     precision = real_dtype(problem.x_dtype).name
     tol = solver.default_tol.get(precision, 1e-4)
     why = f"{tol:g}, {type(solver).__name__}'s default in {precision}"
@@ -327,6 +338,13 @@ def _tolerance(
         tol, why = accuracy, f"{accuracy:g}, the accuracy of the prior's own prox"
     choices["tol"] = why
     return tol
+
+
+def _checked(solver: Any, problem: Problem) -> Solver:
+    if not isinstance(solver, Solver):
+        hint = f"{solver.__name__}()" if isinstance(solver, type) else "ADMM()"
+        raise TypeError(f"solver is {solver!r}; wanted an instance such as {hint}")
+    return solver.check(problem)
 
 
 def _chosen(problem: Problem, choices: dict[str, str]) -> Solver:

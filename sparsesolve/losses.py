@@ -24,6 +24,7 @@ from sparsesolve.backends import (
     native_dtype,
     norm,
     real_dtype,
+    scalar,
 )
 from sparsesolve.operators.base import DType
 from sparsesolve.operators.bridges import as_operator
@@ -67,8 +68,8 @@ class Loss(ABC):
         return tuple(self.y.shape[: self.y.ndim - len(self.A.out_shape)])
 
     @property
-    def n_data(self) -> int:
-        """Number of data entries of one problem."""
+    def n_data(self) -> Any:
+        """Number of data entries of one problem; of batch shape where they differ."""
         return math.prod(self.A.out_shape)
 
     @abstractmethod
@@ -160,13 +161,13 @@ class LeastSquares(Loss):
         return xp.sqrt(self.total(used * abs_squared(z - self.y)))
 
     @property
-    def n_data(self) -> int:
-        """Number of entries of positive weight, averaged over the batch."""
+    def n_data(self) -> Any:
+        """Number of entries of positive weight, batch shape."""
         if self.weights is None:
             return super().n_data
         xp = array_namespace(self.weights)
-        used = xp.astype(self.weights > 0, xp.float64)
-        return round(float(xp.mean(used)) * math.prod(self.A.out_shape))
+        used = scalar(self.total(xp.astype(self.weights > 0, self.weights.dtype)))
+        return used if is_array(used) else round(used)
 
     def _weighted(self, terms: Any) -> Any:
         return terms if self.weights is None else self.weights * terms

@@ -32,8 +32,8 @@ class Path:
     solutions : list of Solution
         One for each weight that was tried (states dropped, to save memory).
     scores : (n,) array
-        What the choice compared: ‖Ax - y‖ over all data for the discrepancy, over the
-        held-out data otherwise; misfit where nothing was chosen.
+        What the choice compared: ‖Ax - y‖ over all data for the discrepancy, weighted
+        over the held-out data otherwise; misfit where nothing was chosen.
     best : Solution or None
         The chosen one; None where no choice was asked for, or the path was
         interrupted before there was one.
@@ -115,7 +115,7 @@ def path(
     RuntimeWarning
         No weight of the path reaches the noise level; the smallest is taken.
     """
-    _check(problem, choose, noise)
+    _check(problem, choose, noise, tau, axis)
     given = lams is not None
     weights = _weights(problem, lams, n_lams, ratio)
     train, score = _split(problem, choose, axis, fraction, seed)
@@ -179,7 +179,13 @@ def _noted(solution: Solution, why: str) -> Solution:
     return replace(solution, choices={**solution.choices, "lam": why})
 
 
-def _check(problem: Problem, choose: str | None, noise: float | None) -> None:
+def _check(
+    problem: Problem,
+    choose: str | None,
+    noise: float | None,
+    tau: float,
+    axis: int | None,
+) -> None:
     if not isinstance(problem, Problem):
         raise TypeError(f"problem is a {type(problem).__name__}; wanted a Problem")
     if problem.batch_shape:
@@ -188,10 +194,13 @@ def _check(problem: Problem, choose: str | None, noise: float | None) -> None:
         raise TypeError(f"path needs a prior with a lam; got {problem.prior!r}")
     if choose not in _RULES:
         raise ValueError(f"choose is {choose!r}; wanted one of {_RULES}")
-    if choose == "discrepancy":
-        if noise is None:
-            raise ValueError("choose='discrepancy' needs noise, its standard deviation")
-        checks.positive("noise", noise)
+    checks.positive_number("tau", tau)
+    if noise is not None:
+        checks.positive_number("noise", noise)
+    elif choose == "discrepancy":
+        raise ValueError("choose='discrepancy' needs noise, its standard deviation")
+    if axis is not None and choose != "held_out":
+        raise ValueError(f"axis is for choose='held_out'; choose is {choose!r}")
     if choose == "held_out" and not isinstance(problem.loss, LeastSquares):
         raise TypeError("choose='held_out' needs a LeastSquares loss")
 
@@ -200,6 +209,8 @@ def _weights(
     problem: Problem, lams: Sequence[float] | None, n_lams: int, ratio: float
 ) -> list[float]:
     if lams is not None:
+        if not isinstance(lams, Sequence | np.ndarray):
+            raise TypeError(f"lams is {lams!r}; wanted a sequence of numbers > 0")
         weights = sorted((checks.positive("lams", lam) for lam in lams), reverse=True)
         if not weights:
             raise ValueError("lams is empty; wanted at least one weight")
@@ -229,7 +240,7 @@ def _split(
 
     test = weighted(held)
     train = problem.with_loss(weighted(~held))
-    return train, lambda x: float(test.misfit(loss.A.forward(x)))
+    return train, lambda x: math.sqrt(2 * float(test.value(loss.A.forward(x))))
 
 
 def _held_out(loss: Any, axis: int | None, fraction: float, seed: int) -> Any:

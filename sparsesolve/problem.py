@@ -64,7 +64,7 @@ class Problem:
         self.batch_shape = loss.batch_shape
         self.device = device_of(loss.y)
         self.prior = self._bound(prior)
-        self._check_devices()
+        self._check_prior()
 
     @property
     def A(self) -> Any:
@@ -79,14 +79,17 @@ class Problem:
     @property
     def terms(self) -> tuple[tuple[Prior, Any], ...]:
         """The prior as pairs (prior with a prox, operator or None)."""
-        pairs = (
-            (t.prior, t.K) if isinstance(t, Term) else (t, None)
+        return tuple(
+            (t.prior, self._on_unknown(t.K)) if isinstance(t, Term) else (t, None)
             for t in terms_of(self.prior)
         )
-        return tuple(pairs)
 
     def value(self, x: Any) -> Array:
         """Return loss(A x) + prior(x), batch shape."""
+        priors = self.prior.values() if self.is_blocks else [self.prior]
+        for prior in priors:
+            if not prior.has_value:
+                raise TypeError(f"{prior!r} has no value")
         total = self.loss.value(self.A.forward(x))
         if not self.is_blocks:
             return total + self.prior.value(x)
@@ -137,16 +140,25 @@ class Problem:
 
     def with_lam(self, lam: Any) -> Self:
         """Return the same problem with the prior's weight set to `lam`."""
+        if self.is_blocks:
+            raise TypeError("with_lam needs one array unknown; use with_prior")
         return self.with_prior(self.prior.with_lam(lam))
 
     def with_prior(self, prior: Any) -> Self:
         """Return the same loss under another prior."""
         new = fresh_copy(self)
         new.prior = new._bound(prior)
+        new._check_prior()
         return new
 
     def with_loss(self, loss: Loss) -> Self:
         """Return the same prior under another loss of equal shapes."""
+        shapes = (self.x_shape, self.batch_shape)
+        if (loss.A.in_shape, loss.batch_shape) != shapes:
+            raise ValueError(
+                f"loss is on {loss.A!r}, batch {loss.batch_shape}; wanted unknown and "
+                f"batch of shapes {shapes}"
+            )
         new = fresh_copy(self)
         new.loss = loss
         return new
@@ -162,6 +174,11 @@ class Problem:
         new = moved_copy(self, device)
         new.device = device_of(new.loss.y)
         return new
+
+    def _on_unknown(self, K: Any) -> Any:
+        """Return `K` for this unknown: if it is real, the adjoint must be, too."""
+        complex_ = K.in_dtype is not None and K.in_dtype.kind == "c"
+        return K.real() if complex_ and self.x_dtype.kind == "f" else K
 
     def _filled(self, make: Any) -> Any:
         def one(shape: Shape) -> Array:
@@ -206,18 +223,31 @@ class Problem:
             for name, shape in self.x_shape.items()
         }
 
-    def _check_devices(self) -> None:
-        for a in arrays_in(self.prior):
+    def _check_prior(self) -> None:
+        priors = self.prior.values() if self.is_blocks else [self.prior]
+        for prior in priors:
+            for term in terms_of(prior):
+                self._check_term(term)
+
+    def _check_term(self, term: Any) -> None:
+        for a in arrays_in(term):
             if a.ndim > 0 and device_of(a) != self.device:
                 raise TypeError(
                     f"the prior holds arrays on {device_of(a)}, the data are on "
                     f"{self.device}; move the prior with .to({self.device!r})"
                 )
-        lam: Any = getattr(self.prior, "lam", None)
+        if self.x_dtype.kind == "c" and getattr(term, "real_only", False):
+            raise TypeError(
+                f"{term!r} is for real unknowns; this one is {self.x_dtype}: act on "
+                "its magnitude with Magnitude(prior), or use A.real()"
+            )
+        if isinstance(term, Term):
+            checks.same_precision(repr(term), self.zeros(), term.K.in_dtype)
+        lam: Any = getattr(term, "lam", None)
         if is_array(lam) and lam.ndim and tuple(lam.shape) != self.batch_shape:
             raise ValueError(
-                f"lam has shape {tuple(lam.shape)}; wanted a number or the batch "
-                f"shape {self.batch_shape}"
+                f"lam of {term!r} has shape {tuple(lam.shape)}; wanted a number or the "
+                f"batch shape {self.batch_shape}"
             )
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sparsesolve import checks
@@ -42,10 +43,15 @@ class L21(Loss):
         return self.y + (z - self.y) * (kept / xp.where(norms > 0, norms, norms + 1))
 
     def majorise(self, z: Array) -> LeastSquares:
-        """Weights 1/‖row‖, rows below 1e-8 of the data's norm held at that floor."""
+        """Weights 1/‖row‖, rows below 1e-6 of a typical one held at that floor.
+
+        A smaller floor would freeze blocks: the largest weight sets their steps.
+        """
         xp = array_namespace(z)
         norms = self._row_norms(z)
-        floor = 1e-8 * self.expand(norm(self.y, len(self.A.out_shape)))
+        rows = math.prod(self.A.out_shape) / self.A.out_shape[self.axis]
+        typical = norm(self.y, len(self.A.out_shape)) / math.sqrt(rows)
+        floor = 1e-6 * self.expand(typical)
         safe = xp.maximum(norms, floor + xp.finfo(norms.dtype).smallest_normal)
         weights = xp.broadcast_to(1 / safe, self.y.shape)
         constant = self.total(norms - 0.5 * norms**2 / safe)

@@ -7,14 +7,13 @@ or a boolean array of batch shape to stop problems one by one. Its attribute
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsesolve import checks
-from sparsesolve.backends import Array, to_numpy
+from sparsesolve.backends import Array, is_array, to_numpy
 from sparsesolve.solution import Status
 
 
@@ -54,7 +53,7 @@ class Discrepancy:
 
     def __post_init__(self) -> None:
         checks.positive("noise", self.noise)
-        checks.positive("tau", self.tau)
+        checks.positive_number("tau", self.tau)
         checks.positive_int("every", self.every)
 
     def __call__(self, progress: Progress) -> Any:
@@ -62,7 +61,9 @@ class Discrepancy:
             return False
         loss = progress.problem.loss
         misfit = loss.misfit(loss.A.forward(progress.state.x))
-        return to_numpy(misfit) <= self.tau * self.noise * math.sqrt(loss.n_data)
+        n_data = to_numpy(loss.n_data) if is_array(loss.n_data) else loss.n_data
+        noise = to_numpy(self.noise) if is_array(self.noise) else self.noise
+        return to_numpy(misfit) <= self.tau * noise * np.sqrt(n_data)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Stall:
 
     def __post_init__(self) -> None:
         checks.positive_int("window", self.window)
-        checks.positive("factor", self.factor)
+        checks.positive_number("factor", self.factor)
 
     def __call__(self, progress: Progress) -> Any:
         if progress.n_iter % self.window or progress.n_iter < 2 * self.window:
@@ -101,7 +102,7 @@ class TimeBudget:
     status = Status.TIME
 
     def __post_init__(self) -> None:
-        checks.positive("seconds", self.seconds)
+        checks.positive_number("seconds", self.seconds)
 
     def __call__(self, progress: Progress) -> bool:
         return progress.seconds >= self.seconds
@@ -109,8 +110,8 @@ class TimeBudget:
 
 def as_rules(stop: Array) -> tuple[Any, ...]:
     """Return `stop`, a rule or a sequence of rules, as a tuple of callables."""
-    rules = (stop,) if callable(stop) else tuple(stop)
+    rules = tuple(stop) if isinstance(stop, (tuple, list)) else (stop,)
     for rule in rules:
-        if not callable(rule):
+        if isinstance(rule, type) or not callable(rule):
             raise TypeError(f"stop has {rule!r}; wanted a callable taking a Progress")
     return rules

@@ -199,7 +199,7 @@ def check_solver(
         path = Path(folder) / "checkpoint.h5"
         half = max(1, n_iter // 2)
         solve(problem, solver, x0=x0, max_iter=half, tol=tol, checkpoint=path)
-        rest = solve(problem, solver, x0=x0, max_iter=max_iter, tol=tol, resume=path)
+        rest = solve(problem, solver, max_iter=max_iter, tol=tol, resume=path)
     _require(
         _equal(full.x, rest.x) and int(np.max(rest.n_iter)) == n_iter,
         f"{name} does not continue bit for bit from a checkpoint: its state must hold "

@@ -108,6 +108,25 @@ def _extra(loss):
     return {"NoiseBall": (0.8,), "Huber": (0.6,)}.get(type(loss).__name__, ())
 
 
+@pytest.mark.parametrize("step", [1e-3, 0.7, 20.0, 1e3, 1e6])
+def test_logistic_prox_is_stationary_at_any_step(step):
+    z = np.linspace(-30, 30, 601)
+    y = np.where(np.arange(601) % 2, 1.0, -1.0)
+    loss = ss.Logistic(ss.operators.Identity((601,)), y)
+    u = loss.prox(z, step)
+    assert np.abs(loss.gradient(u) + (u - z) / step).max() < 1e-9
+
+
+def test_discrepancy_counts_the_entries_of_each_problem():
+    A = ss.operators.Identity((20,))
+    weights = np.ones((2, 20))
+    weights[1, 5:] = 0
+    loss = ss.LeastSquares(A, np.ones((2, 20)), weights)
+    np.testing.assert_array_equal(loss.n_data, [20, 5])
+    z = np.zeros((2, 20))
+    np.testing.assert_allclose(loss.misfit(z), np.sqrt([20, 5]))
+
+
 def test_missing_data_may_be_nan_where_the_weight_is_zero():
     A = ss.operators.Identity((3,))
     y, weights = np.array([1.0, np.nan, 2.0]), np.array([1.0, 0.0, 1.0])

@@ -91,7 +91,7 @@ def test_repr_is_one_line():
                 ss.LeastSquares(A, np.stack([Y, Y])), ss.priors.L1(np.ones(3))
             ),
             ValueError,
-            "lam has shape",
+            "has shape .3,.; wanted a number",
         ),
         (
             lambda: ss.Problem(ss.LeastSquares(A, Y.astype("float32")[:4])),

@@ -56,6 +56,135 @@ def test_lasso_is_optimal(solver, dtype):
     np.testing.assert_allclose(pull[on], lam * x[on] / np.abs(x[on]), rtol=1e-5)
 
 
+@pytest.mark.parametrize("solver", [s for s, p in PAIRS if p == "lasso"])
+def test_default_tolerance_means_nearly_optimal(solver):
+    """The residual that is compared with tol holds the dual side, too."""
+    problem = PROBLEMS["lasso"]("float64")
+    solution = ss.solve(problem, SOLVERS[solver].make())
+    assert solution.converged
+    pull = problem.A.adjoint(problem.loss.y - problem.A(solution.x))
+    assert np.abs(pull).max() <= problem.prior.lam * (1 + 2e-3)
+
+
+def test_ridge_factorisation_is_stationary():
+    problem, solution = solved(
+        "AlternatingMinimization", "ridge factorisation", tol=1e-11, max_iter=5000
+    )
+    M, A, lam = solution.x["M"], solution.x["A"], 0.1
+    residual = M @ A - problem.loss.y
+    assert np.abs(residual @ A.T + lam * M).max() < 1e-8
+    assert np.abs(M.T @ residual + lam * A).max() < 1e-8
+
+
+def test_weights_of_a_block_prior_are_not_forgotten():
+    weights = np.ones((8, 2))
+    weights[0] = 100.0
+    priors = {"M": ss.priors.SquaredL2(0.1, weights), "A": ss.priors.SquaredL2(0.1)}
+    problem = PROBLEMS["ridge factorisation"]("float64").with_prior(priors)
+    solution = ss.solve(problem, tol=1e-10, max_iter=20_000)
+    M, A = solution.x["M"], solution.x["A"]
+    residual = M @ A - problem.loss.y
+    assert np.abs(residual @ A.T + 0.1 * weights * M).max() < 1e-4
+    assert np.all(np.diff(solution.history["objective"]) <= 1e-12)
+
+
+def test_robust_regression_in_two_blocks_reaches_the_optimum():
+    """Convex: alternating with re-weighted rows agrees with ADMM on the whole."""
+    rng = np.random.default_rng(0)
+    B, C = rng.standard_normal((2, 30, 4))
+    truth = rng.standard_normal((8, 3))
+    y = np.concatenate([B, C], axis=1) @ truth
+    y[:5] += 20 * rng.standard_normal((5, 3))
+    stacked = ss.operators.Dense(np.concatenate([B, C], axis=1))
+    eye = ss.operators.Identity((3,))
+    whole = ss.Problem(ss.L21(ss.operators.kron(stacked, eye), y))
+    best = ss.solve(whole, ss.ADMM(), tol=1e-8, max_iter=5000)
+    parts = {
+        n: ss.operators.kron(ss.operators.Dense(m), eye)
+        for n, m in (("B", B), ("C", C))
+    }
+    blocks = ss.Problem(ss.L21(ss.operators.hstack(**parts), y))
+    solution = ss.solve(blocks, tol=1e-9, max_iter=5000)
+    value = float(whole.loss.value(whole.A(best.x)))
+    assert solution.history["objective"][-1] == pytest.approx(value, rel=1e-5)
+
+
+UNITS = [1e-9, 1.0, 1e9]
+
+
+@pytest.mark.parametrize("solver", ["ADMM", "PrimalDual"])
+def test_a_batch_of_noise_balls_in_any_units_is_a_loop(solver):
+    one = PROBLEMS["basis pursuit"]("complex128")
+    make = SOLVERS[solver].make
+    alone = ss.solve(one, make(), tol=1e-6, max_iter=3000)
+    y = np.stack([unit * one.loss.y for unit in UNITS])
+    radius = one.loss.radius * np.array(UNITS)
+    batch = ss.Problem(ss.NoiseBall(one.A, y, radius), one.prior)
+    together = ss.solve(batch, make(), tol=1e-6, max_iter=3000)
+    assert len(set(together.n_iter.tolist())) == 1
+    for x, unit in zip(together.x, UNITS, strict=True):
+        np.testing.assert_allclose(x / unit, alone.x, atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_units_of_an_operator_in_a_term_do_not_matter(unit, scale):
+    """p(cK x) with lam/c is p(K x)."""
+    plain = PROBLEMS["tv as a term"]("float64")
+    K = scale * ss.operators.Gradient((16, 16))
+    prior = ss.priors.Term(ss.priors.GroupL2(unit * 0.02 / scale, 0), K)
+    problem = ss.Problem(ss.LeastSquares(plain.A, unit * plain.loss.y), prior)
+    for solver in (ss.ADMM(), ss.PrimalDual()):
+        one = ss.solve(plain, solver, tol=1e-3)
+        two = ss.solve(problem, solver, tol=1e-3)
+        assert abs(two.n_iter - one.n_iter) <= 1
+        np.testing.assert_allclose(two.x / unit, one.x, atol=1e-4)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_of_a_factorisation_do_not_matter(unit):
+    plain = PROBLEMS["nmf"]("float64")
+    loss = ss.LeastSquares(plain.A, unit * plain.loss.y)
+    problem = ss.Problem(loss, plain.prior)
+    one, two = ss.solve(plain, tol=1e-6), ss.solve(problem, tol=1e-6)
+    assert one.n_iter == two.n_iter
+    np.testing.assert_allclose(
+        two.x["M"] @ two.x["A"] / unit, one.x["M"] @ one.x["A"], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("solver", ["ProximalGradient", "ADMM", "PrimalDual"])
+def test_an_operator_that_is_zero_has_the_solution_zero(solver):
+    A = ss.operators.Dense(np.zeros((4, 6)))
+    for loss in (ss.LeastSquares(A, np.ones(4)), ss.Huber(A, np.ones(4), 0.1)):
+        problem = ss.Problem(loss, ss.priors.L1(1.0))
+        x0 = np.ones(6)
+        solution = ss.solve(problem, SOLVERS[solver].make(), x0=x0, tol=1e-6)
+        np.testing.assert_allclose(solution.x, 0, atol=1e-5)
+
+
+def test_a_block_driven_to_zero_ends_the_solve_well():
+    priors = {"M": ss.priors.L1(100.0), "A": ss.priors.L1(100.0)}
+    problem = PROBLEMS["nmf"]("float64").with_prior(priors)
+    solution = ss.solve(problem)
+    assert not solution.x["M"].any()
+    assert not solution.x["A"].any()
+
+
+def test_a_complex_term_on_a_real_unknown_keeps_it_real():
+    K = ss.operators.Fourier((12,), dtype="complex128")
+    y = np.random.default_rng(0).standard_normal(12)
+    loss = ss.LeastSquares(ss.operators.Identity((12,)), y)
+    problem = ss.Problem(loss, ss.priors.Term(ss.priors.L1(0.3), K))
+    for solver in (ss.ADMM(), ss.PrimalDual()):
+        solution = ss.solve(problem, solver, tol=1e-8, max_iter=3000)
+        assert solution.x.dtype == np.float64
+        size = np.abs(np.fft.fft(y, norm="ortho"))
+        shrunk = np.fft.fft(y, norm="ortho") * np.maximum(0, 1 - 0.3 / size)
+        exact = np.fft.ifft(shrunk, norm="ortho").real
+        np.testing.assert_allclose(solution.x, exact, atol=1e-6)
+
+
 @pytest.mark.parametrize("solver", [s for s, p in PAIRS if p == "basis pursuit"])
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_basis_pursuit_has_no_duality_gap(solver, dtype):
@@ -130,7 +259,7 @@ def test_other_array_libraries_give_the_same(solver, problem, library):
         assert device_of(b) == library
         assert dtype_of(b) == np.float64
         # inner solvers stop at their own tolerances, not at the same iterate
-        atol = 1e-5 if problem[:2] in ("tv", "to") else 1e-8
+        atol = 2e-3 if problem[:2] in ("tv", "to") else 1e-8
         np.testing.assert_allclose(to_numpy(b), a, rtol=1e-6, atol=atol)
 
 

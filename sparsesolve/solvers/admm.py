@@ -30,6 +30,8 @@ class _Plan(NamedTuple):
     split_loss: bool
     frozen: bool
     relaxation: float
+    norms: tuple[float, ...]
+    """Size of each term's operator, the split loss's last."""
     x_scale: Any
     """Typical ‖x‖."""
     multiplier_scale: Any
@@ -106,10 +108,11 @@ class ADMM(Solver):
 
     def __post_init__(self) -> None:
         if self.rho is not None:
-            checks.positive("rho", self.rho)
-        checks.positive("inner_tol", self.inner_tol)
-        if self.relaxation is not None and not 0 < self.relaxation < 2:
-            raise ValueError(f"relaxation is {self.relaxation}; wanted it in (0, 2)")
+            checks.positive_number("rho", self.rho)
+        checks.positive_number("inner_tol", self.inner_tol)
+        relaxation = 1.0 if self.relaxation is None else self.relaxation
+        if checks.positive_number("relaxation", relaxation) >= 2:
+            raise ValueError(f"relaxation is {relaxation}; wanted it in (0, 2)")
 
     def prepare(self, problem: Any) -> _Plan:
         terms = problem.terms
@@ -130,6 +133,7 @@ class ADMM(Solver):
             split,
             frozen,
             relaxation,
+            _norms(problem, split=split),
             *natural_scale(problem),
             {"x-update": how},
         )
@@ -142,7 +146,7 @@ class ADMM(Solver):
         v = tuple(u if K is None else K.forward(u) for _, K in plan.terms)
         v = (*v, image) if plan.split_loss else v
         d = tuple(a * 0 for a in v)
-        rho = self._first_rho(problem, plan, rng)
+        rho = self._first_rho(plan)
         warm = (None,) * len(plan.terms)
         return State(u, u, v, d, rho, warm, None, 0, math.inf, {})
 
@@ -164,7 +168,7 @@ class ADMM(Solver):
             v.append(new)
             d.append(point - new)
         sizes = _sizes(problem, images, v, d, state)
-        primal, dual = _relative(sizes, state.rho, plan.multiplier_scale)
+        primal, dual = _relative(sizes, state.rho, plan)
         k = state.k + 1
         rho, d = self._balanced(problem, plan, state.rho, sizes, k, d)
         x = next((v[i] for i, (_, K) in enumerate(plan.terms) if K is None), u)
@@ -175,19 +179,15 @@ class ADMM(Solver):
             x, u, tuple(v), tuple(d), rho, tuple(warm), inner, k, residual, row
         )
 
-    def _first_rho(
-        self, problem: Any, plan: _Plan, rng: np.random.Generator
-    ) -> tuple[Any, ...]:
+    def _first_rho(self, plan: _Plan) -> tuple[Any, ...]:
         first = plan.multiplier_scale / plan.x_scale
         if self.rho is not None:
             first = first * 0 + self.rho
-        terms = tuple(
-            first / (1.0 if K is None else K.norm() ** 2) for _, K in plan.terms
-        )
+        rho = tuple(first / size**2 for size in plan.norms)
         if not plan.split_loss:
-            return terms
+            return rho
         # C-SALSA's kappa, the ratio of the two, is about twice the mean diagonal.
-        return (*terms, first / (2 * _mean_diagonal(problem, rng)))
+        return (*rho[:-1], 0.5 * rho[-1])
 
     def _x_update(self, problem: Any, plan: _Plan, state: State) -> tuple[Any, ...]:
         n = len(problem.x_shape)
@@ -245,11 +245,17 @@ def _item_axes(problem: Any, a: Array) -> int:
     return int(a.ndim) - len(problem.batch_shape)
 
 
-def _mean_diagonal(problem: Any, rng: np.random.Generator) -> float:
-    """Hutchinson's estimate of trace(AᴴA)/n from one random vector of signs."""
-    signs = rng.choice([-1.0, 1.0], problem.A.in_shape).astype(problem.x_dtype)
-    image = problem.A.forward(to_device(signs, problem.device))
-    return float(norm(image)) ** 2 / int(signs.size)
+def _norms(problem: Any, *, split: bool) -> tuple[float, ...]:
+    """‖K‖ of each term; of the loss, the root of the mean diagonal of AᴴA."""
+    norms = tuple(1.0 if K is None else K.norm() or 1.0 for _, K in problem.terms)
+    return (*norms, _mean_diagonal(problem) ** 0.5) if split else norms
+
+
+def _mean_diagonal(problem: Any) -> float:
+    """Hutchinson's estimate of trace(AᴴA)/n from one vector of fixed random signs."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], problem.A.in_shape)
+    image = problem.A.forward(to_device(signs.astype(problem.x_dtype), problem.device))
+    return float(norm(image)) ** 2 / int(signs.size) or 1.0
 
 
 def _sizes(
@@ -271,20 +277,22 @@ def _sizes(
     return rows
 
 
-def _relative(sizes: list[Any], rho: Any, multiplier_scale: Any) -> tuple[Any, Any]:
-    """Return relative primal and dual residuals over all terms.
+def _relative(sizes: list[Any], rho: Any, plan: _Plan) -> tuple[Any, Any]:
+    """Return relative primal and dual residuals over all terms, in the units of x.
 
     Multipliers may vanish (an inactive constraint), so changes are compared with at
-    least a thousandth of the gradient at 0.
+    least a thousandth of their natural scale.
     """
-    primal = sum(r**2 for r, _, _, _ in sizes) ** 0.5
-    image = sum(a**2 for _, a, _, _ in sizes) ** 0.5
-    change = sum((p * s) ** 2 for p, (_, _, s, _) in zip(rho, sizes, strict=True))
-    dual = sum((p * m) ** 2 for p, (_, _, _, m) in zip(rho, sizes, strict=True))
-    floor = 1e-3 * multiplier_scale
-    against = where(dual**0.5 > floor, dual**0.5, floor)
-    return primal / where(image > 0, image, 1.0), change**0.5 / where(
-        against > 0, against, 1.0
+    rows = list(zip(sizes, rho, plan.norms, strict=True))
+    primal = sum((r / c) ** 2 for (r, _, _, _), _, c in rows) ** 0.5
+    image = sum((a / c) ** 2 for (_, a, _, _), _, c in rows) ** 0.5
+    change = sum((p * c * s) ** 2 for (_, _, s, _), p, c in rows) ** 0.5
+    dual = sum((p * c * m) ** 2 for (_, _, _, m), p, c in rows) ** 0.5
+    floor = 1e-3 * plan.multiplier_scale
+    against = where(dual > floor, dual, floor)
+    return (
+        primal / where(image > 0, image, 1.0),
+        change / where(against > 0, against, 1.0),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from sparsesolve.losses import LeastSquares
+from sparsesolve.losses import LeastSquares, Loss
 from sparsesolve.priors.base import HierarchicalPrior
 
 
@@ -43,6 +43,13 @@ SMOOTH_LOSS = Need(
     "a loss with a gradient",
     lambda problem: problem.loss.smooth,
     "use ADMM or PrimalDual",
+)
+MAJORISABLE_LOSS = Need(
+    "a loss with a gradient or a majoriser",
+    lambda problem: (
+        problem.loss.smooth or type(problem.loss).majorise is not Loss.majorise
+    ),
+    "use LeastSquares, Huber or L21",
 )
 LEAST_SQUARES = Need(
     "a LeastSquares loss",

@@ -86,9 +86,7 @@ class PrimalDual(Solver):
         primal = next((i for i, (_, K) in enumerate(terms) if K is None), None)
         prior = Zero().bind(problem.x_shape) if primal is None else terms.pop(primal)[0]
         duals = ((problem.loss, problem.A), *terms)
-        norms = tuple(1.0 if K is None else K.norm() for _, K in duals)
-        if norms[0] == 0:
-            raise ValueError(f"{problem.A!r} is zero; there is nothing to solve")
+        norms = tuple(1.0 if K is None else K.norm() or 1.0 for _, K in duals)
         x_scale, scale = natural_scale(problem)
         frozen = any(getattr(p, "ignores_step", False) for p, _ in problem.terms)
         choices = {"tau": "first ‖x‖/‖Aᴴu‖ of typical x and u, then balanced"}
@@ -122,7 +120,7 @@ class PrimalDual(Solver):
             new, w, gap = _dual_step(problem, plan, state, j, image, sigma)
             u.append(new)
             warm_duals.append(w)
-            dual_squares.append(gap**2)
+            dual_squares.append((gap / plan.norms[j]) ** 2)
         pulls = [
             a if K is None else K.adjoint(a)
             for (_, K), a in zip(plan.duals, u, strict=True)
@@ -135,7 +133,8 @@ class PrimalDual(Solver):
         size = sum(scalar(norm(a, n)) ** 2 for a in pulls) ** 0.5
         floor = 1e-3 * plan.multiplier_scale
         primal = _ratio(primal, where(size > floor, size, floor))
-        reach = sum(_size(problem, a) ** 2 for a in images) ** 0.5
+        reaches = zip(images, plan.norms, strict=True)
+        reach = sum((_size(problem, a) / s) ** 2 for a, s in reaches) ** 0.5
         dual = _ratio(sum(dual_squares) ** 0.5, reach)
         k = state.k + 1
         tau = _balanced(plan, state, k, primal, dual)

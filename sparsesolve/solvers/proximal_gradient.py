@@ -93,7 +93,7 @@ class ProximalGradient(Solver):
 
     def __post_init__(self) -> None:
         if self.step_size is not None:
-            checks.positive("step_size", self.step_size)
+            checks.positive_number("step_size", self.step_size)
 
     def prepare(self, problem: Any) -> _Plan:
         if self.step_size is not None:
@@ -103,9 +103,7 @@ class ProximalGradient(Solver):
             how = "‖x‖/‖Aᴴ∇f(0)‖ of a typical x at first, halved where too long"
             return _Plan(x / multiplier, {"step": how})
         lipschitz = problem.A.norm() ** 2 * problem.loss.curvature
-        if lipschitz == 0:
-            raise ValueError(f"{problem.A!r} is zero; there is nothing to solve")
-        step = 1.0 / lipschitz
+        step = 1.0 / lipschitz if lipschitz else 1.0
         why = f"{step:.3g} = 1/(‖A‖² curvature), ‖A‖ = {problem.A.norm():.4g} estimated"
         return _Plan(step, {"step": why})
 
@@ -178,7 +176,7 @@ def _too_long(problem: Any, state: State, x: Array, image: Array, step: Any) -> 
     """
     d, total = x - state.z, problem.loss.total
     power = scalar(total(abs_squared(image - state.Az)))
-    eps = np.finfo(dtype_of(x)).eps
+    eps = float(np.finfo(dtype_of(x)).eps)
     rounding = (30 * eps) ** 2 * scalar(total(abs_squared(image)))
     size = scalar(inner(d, d, len(problem.x_shape)))
     return problem.loss.curvature * (power - rounding) > size / step * (1 + 1e-6)

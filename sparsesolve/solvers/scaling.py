@@ -21,12 +21,12 @@ def natural_scale(problem: Any) -> tuple[Any, Any]:
     size = scalar(norm(pull, n))
     image = scalar(norm(A.forward(pull), len(A.out_shape)))
     known = (size > 0) & (image > 0)
-    x = where(known, size, 1.0) ** 3 / where(known, image, 1.0) ** 2
+    x = size * (size / where(known, image, 1.0)) ** 2
     if loss.finite:
         smooth = loss if loss.smooth else loss.majorise(loss.y * 0)
         multiplier = scalar(norm(A.adjoint(smooth.gradient(loss.y * 0)), n))
     else:
         lam = getattr(problem.prior, "lam", None)
         multiplier = (1.0 if lam is None else lam) * math.sqrt(math.prod(A.in_shape))
-        multiplier = multiplier * where(known, 1.0, 1.0)
+        multiplier = multiplier + size * 0.0
     return where(known, x, 1.0), where(multiplier > 0, multiplier, 1.0)
