@@ -67,6 +67,39 @@ def test_held_out_data_choose_a_good_lam(axis):
     assert result.best.state is not None
 
 
+def test_tau_raises_the_level_of_the_discrepancy():
+    problem, _ = sparse_problem()
+    strict = ss.path(problem, choose="discrepancy", noise=NOISE)
+    loose = ss.path(problem, choose="discrepancy", noise=NOISE, tau=3.0)
+    assert loose.lam > strict.lam
+    assert loose.scores[-1] <= 3 * NOISE * math.sqrt(60)
+
+
+def test_held_out_data_take_no_part_in_the_fit():
+    """Held-out entries that are garbage change the scores, not the fits."""
+    problem, _ = sparse_problem()
+    loss = problem.loss
+    from sparsesolve.paths import _held_out
+
+    held = _held_out(loss, None, 0.1, seed=0)
+    y = np.where(held, loss.y + 100.0, loss.y)
+    weights = np.linspace(1, 2, 60)
+    lams = [0.5, 0.1]
+    results = [
+        ss.path(
+            ss.Problem(ss.LeastSquares(loss.A, data, weights), problem.prior),
+            lams,
+            choose="held_out",
+        )
+        for data in (loss.y, y)
+    ]
+    for one, two in zip(*(r.solutions for r in results), strict=True):
+        np.testing.assert_array_equal(one.x, two.x)
+    residual = (loss.A(results[0].solutions[1].x) - loss.y) * np.sqrt(weights)
+    assert results[0].scores[1] == pytest.approx(np.linalg.norm(residual[held]))
+    assert results[1].scores.min() > 100
+
+
 def test_held_out_channels_leave_whole_slices_out():
     from sparsesolve.paths import _held_out
 
@@ -107,6 +140,10 @@ def test_an_interrupted_path_ends_and_chooses_nothing(choose, monkeypatch):
         ({"lams": [1.0, 0.0]}, ValueError, "lams is 0"),
         ({"ratio": 2}, ValueError, "ratio is 2"),
         ({"choose": "held_out", "fraction": 1.5}, ValueError, "fraction is 1.5"),
+        ({"tau": -1}, ValueError, "tau is -1"),
+        ({"noise": -5}, ValueError, "noise is -5"),
+        ({"axis": 0}, ValueError, "axis is for"),
+        ({"lams": 3.0}, TypeError, "lams is 3.0"),
         ({"choose": "held_out", "axis": 4}, ValueError, "axis is 4"),
     ],
 )

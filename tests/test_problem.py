@@ -131,6 +131,78 @@ def test_bad_input_is_one_sentence(make, error, message):
     assert "\n" not in str(caught.value)
 
 
+BATCH = ss.LeastSquares(A, np.stack([Y, Y, Y]))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: ss.Problem(
+                BATCH, ss.priors.TotalVariation(0.1) + ss.priors.L1(np.ones(2))
+            ),
+            ValueError,
+            "has shape .2,.; wanted a number",
+        ),
+        (
+            lambda: ss.Problem(ss.LeastSquares(A, Y), ss.priors.L1(1.0)).with_lam(
+                np.ones(3)
+            ),
+            ValueError,
+            "has shape .3,.; wanted a number",
+        ),
+        (
+            lambda: ss.Problem(
+                ss.LeastSquares(A, Y),
+                ss.priors.Term(
+                    ss.priors.L1(1.0), ss.operators.Dense(np.eye(4, dtype="float32"))
+                ),
+            ),
+            TypeError,
+            "computes in float32",
+        ),
+        (
+            lambda: ss.Problem(
+                ss.LeastSquares(A, Y.astype(complex)), ss.priors.NonNegative()
+            ),
+            TypeError,
+            "is for real unknowns",
+        ),
+        (
+            lambda: ss.Problem(ss.LeastSquares(A, Y), ss.priors.SBL()).lam_max(),
+            TypeError,
+            "has no lam",
+        ),
+        (
+            lambda: ss.Problem(ss.LeastSquares(A, Y), ss.priors.SBL()).value(
+                np.ones(4)
+            ),
+            TypeError,
+            "has no value",
+        ),
+        (
+            lambda: ss.LeastSquares(A, np.ma.masked_array(Y, Y > 0)),
+            TypeError,
+            "masked array",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_once(make, error, message):
+    with pytest.raises(error, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_term_takes_what_a_loss_takes():
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.csr_array(np.diff(np.eye(4), axis=0))
+    term = ss.priors.Term(ss.priors.L1(1.0), matrix)
+    problem = ss.Problem(ss.LeastSquares(A, Y), term)
+    x = random((4,), "float64", 3)
+    by_hand = 0.5 * np.sum((A(x) - Y) ** 2) + np.abs(np.diff(x)).sum()
+    assert problem.value(x) == pytest.approx(by_hand)
+
+
 def test_arrays_of_two_libraries_are_refused():
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="move one"):

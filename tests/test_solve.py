@@ -191,6 +191,100 @@ def test_resume_refuses_another_problem(tmp_path):
         ss.solve(PROBLEM, ss.ProximalGradient(restart=False), resume=path)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"solver": ss.ADMM}, TypeError, r"wanted an instance such as ADMM\(\)"),
+        ({"solver": "admm"}, TypeError, "solver is 'admm'"),
+        ({"stop": Stall}, TypeError, "wanted a callable"),
+        ({"stop": 3}, TypeError, "stop has 3"),
+        ({"stop": lambda p: np.ones(2, bool)}, ValueError, r"gave shape \(2,\)"),
+        ({"callback": 3}, TypeError, "callback is 3"),
+        ({"seed": -1}, ValueError, "seed is -1"),
+        ({"seed": None}, ValueError, "seed is None"),
+        ({"tol": np.ones(2)}, TypeError, "tol is an array"),
+        ({"tol": float("nan")}, ValueError, "tol is nan"),
+        ({"max_iter": 2.5}, ValueError, "max_iter is 2.5"),
+        ({"x0": np.zeros(30), "resume": "a.h5"}, ValueError, "exclude each other"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        ss.solve(PROBLEM, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ss.ADMM(rho=0), "rho is 0"),
+        (lambda: ss.ADMM(rho=np.ones(3)), "rho is an array"),
+        (lambda: ss.ADMM(relaxation=2.5), "relaxation is 2.5"),
+        (lambda: ss.ProximalGradient(step_size=-1), "step_size is -1"),
+        (lambda: ss.ProximalGradient(step_size="1"), "step_size is '1'"),
+        (lambda: ss.AlternatingMinimization(inner_steps=0), "inner_steps is 0"),
+        (lambda: TimeBudget(-1), "seconds is -1"),
+        (lambda: Discrepancy(noise=0), "noise is 0"),
+        (lambda: ss.priors.L1("0.5"), "lam is '0.5'"),
+        (lambda: ss.priors.L1(np.array([1j, 2])), "lam is array"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+def test_resume_with_a_smaller_tolerance_or_another_rule_goes_on(tmp_path):
+    path = tmp_path / "state.h5"
+    loose = ss.solve(PROBLEM, tol=1e-3, checkpoint=path)
+    tight = ss.solve(PROBLEM, tol=1e-8, resume=path)
+    assert loose.n_iter < tight.n_iter
+    assert tight.converged
+    assert tight.seconds > loose.seconds
+    np.testing.assert_array_equal(tight.x, ss.solve(PROBLEM, tol=1e-8).x)
+    again = ss.solve(PROBLEM, tol=1e-8, resume=path)
+    assert again.n_iter == tight.n_iter
+    early = ss.solve(PROBLEM, tol=1e-8, stop=Discrepancy(2.0), checkpoint=path)
+    assert early.status is ss.Status.DISCREPANCY
+    late = ss.solve(PROBLEM, tol=1e-8, resume=path)
+    assert late.n_iter == tight.n_iter
+
+
+def test_default_tolerance_is_no_smaller_than_the_priors_own():
+    problem = PROBLEM.with_prior(ss.priors.TotalVariation(0.1, tol=1e-3))
+    assert ss.solve(problem, max_iter=1).choices["tol"].startswith("0.001")
+    assert ss.solve(PROBLEM, max_iter=1).choices["tol"].startswith("1e-06")
+
+
+def test_resume_notices_another_operator_of_another_library(tmp_path):
+    sparse = pytest.importorskip("scipy.sparse")
+    path = tmp_path / "state.h5"
+
+    def problem(scale, kind):
+        matrix = scale * A.a
+        made = {
+            "csr": lambda: sparse.csr_array(matrix),
+            "linear operator": lambda: sparse.linalg.aslinearoperator(matrix),
+        }[kind]()
+        return ss.Problem(ss.LeastSquares(made, Y), ss.priors.L1(0.5))
+
+    for kind in ("csr", "linear operator"):
+        ss.solve(problem(1.0, kind), max_iter=3, checkpoint=path)
+        ss.solve(problem(1.0, kind), max_iter=6, resume=path)
+        with pytest.raises(ValueError, match="another problem"):
+            ss.solve(problem(2.0, kind), max_iter=6, resume=path)
+
+
+def test_a_denoiser_with_other_constants_is_another_problem(tmp_path):
+    def plug(factor):
+        return PROBLEM.with_prior(ss.priors.Denoiser(lambda x, sigma: factor * x, 0.1))
+
+    path = tmp_path / "state.h5"
+    ss.solve(plug(0.9), max_iter=3, checkpoint=path)
+    with pytest.raises(ValueError, match="another problem"):
+        ss.solve(plug(0.8), max_iter=6, resume=path)
+
+
 def test_checkpoint_folder_is_checked_before_any_work(tmp_path):
     with pytest.raises(OSError, match="checkpoint folder"):
         ss.solve(PROBLEM, checkpoint=tmp_path / "missing" / "state.h5")
