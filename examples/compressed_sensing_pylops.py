@@ -1,6 +1,7 @@
 """A PyLops operator goes straight into a problem.
 
-Half the samples of a signal that is sparse in frequency, recovered by ℓ1.
+Half the samples of a signal that is sparse in frequency, recovered by ℓ1. Needs PyLops:
+pip install sparsesolve[pylops]
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Deblurring by total variation, then by a denoiser: any `(image, sigma) -> image`."""
+"""Deblurring by total variation, then by any denoiser (needs scikit-image)."""
 
 import sys
 from pathlib import Path

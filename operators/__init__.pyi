@@ -18,3 +18,4 @@ from .bridges import to_scipy as to_scipy
 from .adjoint_test import adjoint_mismatch as adjoint_mismatch
 from .grid import Grid as Grid
 from .near_field import NearFieldMIMO as NearFieldMIMO
+from .reshape import Reshape as Reshape

@@ -90,7 +90,8 @@ def as_operator(obj: Any) -> Operator | BlockMap:
         sparse matrices and linear operators, and PyLops operators, are wrapped: they
         work on NumPy arrays only, batches as columns of a matrix. A PyLops operator's
         `dims` and `dimsd` become the natural shapes; if its `clinear` is false, the
-        unknown is real.
+        unknown is real. A matrix maps vectors: for an image compose it with
+        ``Reshape(image_shape, (n,))``.
 
     Returns
     -------
@@ -137,7 +138,8 @@ def as_operator(obj: Any) -> Operator | BlockMap:
         )
     raise TypeError(
         f"cannot make an operator of a {name}; wanted an Operator, a 2-D array, a "
-        "SciPy sparse matrix or LinearOperator, or a PyLops operator"
+        "SciPy sparse matrix or LinearOperator, or a PyLops operator; a class of your "
+        "own is to subclass sparsesolve.operators.Operator"
     )
 
 

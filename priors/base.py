@@ -114,7 +114,8 @@ class Prior(ABC):
         `gradient` is Aᴴ∇f(0), of the unknown's shape.
         """
         raise TypeError(
-            f"{self!r} has no closed form for lam_max; pass lams to sparsesolve.path"
+            f"{self!r} has no closed form for lam_max; pass lams to sparsesolve.path, "
+            "for instance abs(A.H(y)).max() * numpy.geomspace(1, 1e-3, 20)"
         )
 
     def majorise(self, x: Array) -> Prior:

@@ -121,7 +121,7 @@ def finite(name: str, x: Array) -> None:
     xp = array_namespace(x)
     bad = xp.sum(xp.astype(~xp.isfinite(x), xp.int64))
     if int(bad) > 0:
+        remedy = "; clean it, or give those entries weights of 0" if name == "y" else ""
         raise ValueError(
-            f"{name} has {int(bad)} NaN or infinite entries of {size}; mask them "
-            "(weights of zero, or a Mask operator) or clean the data"
+            f"{name} has {int(bad)} NaN or infinite entries of {size}{remedy}"
         )

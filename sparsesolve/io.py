@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ __all__ = ["Field", "LazyArray", "atomic_h5", "load", "open_h5", "save", "stamp"
 LAZY_BYTES = 2**28
 """Arrays above 256 MiB stay in their file until they are read."""
 
-_POSTERIOR = ("mean", "variance", "evidence")
+_POSTERIOR = ("mean", "variance", "evidence", "noise_variance", "hyper")
 
 
 def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
@@ -44,7 +43,7 @@ def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
     path : path
         An older file of this name is replaced at the very end.
     obj : RadarScan, Solution, or another class of `sparsesolve.schema.KINDS`
-        Of a solution's posterior, mean, variance and evidence are written.
+        Of a solution's posterior all is written but what draws samples.
     compression : None or "gzip"
         Measured data hardly shrink, images do.
 
@@ -186,7 +185,7 @@ def _storable(value: Any) -> bool:
 
 
 def _read_solution(file: Any) -> Any:
-    from sparsesolve.solution import Solution, Status
+    from sparsesolve.solution import PosteriorSummary, Solution, Status
 
     tree = {f.name: read_tree(file, f.name) for f in dataclasses.fields(Solution)}
     names = np.asarray(tree["status"])
@@ -203,5 +202,6 @@ def _read_solution(file: Any) -> Any:
     else:
         tree["status"] = Status[tree["status"]]
     if tree["posterior"] is not None:
-        tree["posterior"] = SimpleNamespace(**tree["posterior"])
+        kept = {name: tree["posterior"].get(name) for name in _POSTERIOR}
+        tree["posterior"] = PosteriorSummary(**kept)
     return Solution(**tree)

@@ -112,6 +112,11 @@ def solve(
     choices.update(getattr(plan, "choices", {}))
     state = solver.init(problem, plan, x0, np.random.default_rng([seed, 0]))
     if record is not None:
+        if record["n_iter"] > max_iter:
+            raise ValueError(
+                f"max_iter is {max_iter}, the total, but the checkpoint has "
+                f"{record['n_iter']} iterations already"
+            )
         state = run.restore(record, state)
     # What overflows is found by its residual and raised with the iteration's number.
     quiet = np.errstate(over="ignore", invalid="ignore")

@@ -269,10 +269,16 @@ def _unknown_dtype(loss: Loss) -> np.dtype[Any]:
     return np.result_type(operator, data)
 
 
+def _name(obj: Any) -> str:
+    if isinstance(obj, type):
+        return f"the class {obj.__name__}"
+    return f"a {type(obj).__name__}"
+
+
 def _bind_one(prior: Any, shape: Shape) -> Any:
     if not isinstance(prior, (Prior, HierarchicalPrior)):
         raise TypeError(
-            f"prior is a {type(prior).__name__}; wanted a prior such as "
+            f"prior is {_name(prior)}; wanted a prior such as "
             "sparsesolve.priors.L1(lam)"
         )
     return prior.bind(shape)

@@ -79,6 +79,11 @@ class RadarScan:
                 f"sign is {self.sign!r}; wanted -1 (e^-jkR) or +1 (e^+jkR)"
             )
         speed = checks.positive("speed", self.speed)
+        if speed < 10:
+            raise ValueError(
+                f"speed is {speed:g} m/s, which looks like m/ns or a share of the "
+                "speed of light; wanted m/s"
+            )
         freq = _frequencies(self.freq, speed)
         tx, rx = _positions("tx", self.tx), _positions("rx", self.rx)
         _plausible_span(np.concatenate([tx, rx]))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from sparsesolve.backends import Array
+from sparsesolve import checks
+from sparsesolve.backends import Array, array_namespace, is_complex
 
 
 class Status(Enum):
@@ -83,3 +86,54 @@ class Solution:
             f"Solution(x {shape}, {n_iter} iterations in {self.seconds:.3g} s: "
             f"{self.message})"
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PosteriorSummary:
+    """What is kept of a Gaussian posterior when a solution is saved.
+
+    Attributes
+    ----------
+    mean, variance : array, shape of the unknown with batch axes
+        In the units of the unknown and their square; of a complex entry, E|x - mean|².
+    evidence : float or array of batch shape
+        log p(y | hyper, noise_variance), in nats.
+    noise_variance : float or array of batch shape
+        Noise variance of an entry of weight 1; of a complex entry, E|n|².
+    hyper : dict of str to array
+        The prior's hyperparameters.
+    """
+
+    mean: Array
+    variance: Array
+    evidence: Any
+    noise_variance: Any
+    hyper: dict[str, Array]
+
+    @property
+    def std(self) -> Array:
+        """Posterior standard deviation of each entry."""
+        return array_namespace(self.variance).sqrt(self.variance)
+
+    def interval(self, level: float = 0.95) -> Array:
+        """Return the radius of each entry's credible interval around the mean.
+
+        Parameters
+        ----------
+        level : float
+            Probability, in (0, 1), that ``|x - mean| <= radius``.
+
+        Returns
+        -------
+        array, shape of the unknown
+            Half the width of a real entry's interval; the radius of a complex entry's
+            disc.
+        """
+        if not 0 < checks.positive("level", level) < 1:
+            raise ValueError(f"level is {level:g}; wanted a probability below 1")
+        if is_complex(self.mean):
+            return math.sqrt(-math.log1p(-level)) * self.std
+        return NormalDist().inv_cdf(0.5 + 0.5 * level) * self.std
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(of {self.mean.shape} entries)"

@@ -61,6 +61,8 @@ def check_operator(
     """
     rng = np.random.default_rng(seed)
     dtype = np.dtype("float64") if A.in_dtype is None else A.in_dtype
+    if A.in_dtype is None:
+        _check_precision_kept(A, rng)
     eps = float(np.finfo(dtype).eps)
     tol = 50 * math.sqrt(max(A.shape)) * eps if tol is None else tol
     device = A.device or "numpy"
@@ -73,7 +75,7 @@ def check_operator(
     _require(same, f"{A!r}: forward turned {dtype} into {dtype_of(y)}")
     _require(np.array_equal(before, to_numpy(x)), f"{A!r}: forward changed its input")
     back = A.adjoint(y)
-    _require(tuple(back.shape) == A.in_shape, f"{A!r}: adjoint gave {back.shape}")
+    _require(tuple(back.shape) == A.in_shape, f"{A!r}: adjoint gave shape {back.shape}")
     found = {
         "linearity": _mismatch(A.forward(2 * x + 3 * z), 2 * y + 3 * A.forward(z)),
         "adjoint": adjoint_mismatch(A, seed=seed),
@@ -207,6 +209,18 @@ def check_solver(
     )
     residual = float(np.max(full.history["residual"][-1]))
     return {"n_iter": float(n_iter), "residual": residual}
+
+
+def _check_precision_kept(A: Operator, rng: np.random.Generator) -> None:
+    for name in ("float32", "complex64"):
+        x = _random(rng, A.in_shape, np.dtype(name), A.device or "numpy")
+        y = A.forward(x)
+        for what, out in (("forward", y), ("adjoint", A.adjoint(y))):
+            _require(
+                real_dtype(dtype_of(out)) == np.float32,
+                f"{A!r}: {what} turned {name} into {dtype_of(out)}; convert the arrays "
+                "it keeps to the dtype of x, or set in_dtype and out_dtype",
+            )
 
 
 def _require(condition: bool, message: str) -> None:

@@ -77,6 +77,7 @@ def near_field(dtype: str, **options: Any) -> Any:
 
 
 OPERATORS: dict[str, OperatorCase] = {
+    "Reshape": OperatorCase(lambda t: ss.operators.Reshape((4, 3), (2, 6))),
     "Dense": OperatorCase(lambda t: ss.operators.Dense(random((5, 7), t))),
     "Dense, tall": OperatorCase(lambda t: ss.operators.Dense(random((6, 4), t))),
     "Diagonal": OperatorCase(lambda t: ss.operators.Diagonal(random((3, 4), t))),

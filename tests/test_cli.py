@@ -296,8 +296,12 @@ def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
     assert f"--resume {checkpoint}" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     assert [p.name for p in out.iterdir()] == [checkpoint.name]
-    # all iterations are done already: it writes what it has
-    assert image(scan_file, out, "--resume", str(checkpoint), "--max-iter", "1") == 0
+    resume = ("--resume", str(checkpoint), "--max-iter")
+    assert image(scan_file, out, *resume, "1") == 2
+    assert "max_iter is 1, the total" in capsys.readouterr().err
+    assert checkpoint.exists()
+    assert image(scan_file, out, *resume, "100000000", "--tol", "10") == 0
+    assert not checkpoint.exists()
     assert ss.load(out / "bench_l1.h5").n_iter > 1
 
 

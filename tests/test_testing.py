@@ -63,6 +63,24 @@ def test_a_fault_of_an_operator_is_found(fault, message):
         check_operator(Broken(fault))
 
 
+class Widening(ss.operators.Operator):
+    """Multiplication by float64 numbers, whatever comes."""
+
+    def __init__(self):
+        self.d = np.arange(1.0, 7.0)
+        self.in_shape = self.out_shape = (6,)
+
+    def forward(self, x):
+        return self.d * x
+
+    adjoint = forward
+
+
+def test_an_operator_that_widens_single_precision_is_found():
+    with pytest.raises(AssertionError, match="turned float32 into float64"):
+        check_operator(Widening())
+
+
 class Threshold(ss.priors.Prior):
     """lam times the number of non-zeros, thresholded at `c` times √(lam step)."""
 

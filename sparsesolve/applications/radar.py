@@ -279,12 +279,12 @@ def _best_of_path(
             "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, "
             "or lam='share', 'held_out' or a number"
         )
-    # the data's last axis holds receivers, or channels
     found = path(
         problem,
         choose=rule,
         noise=noise,
-        axis=-1,
+        # the data's last axis holds receivers, or channels
+        axis=-1 if rule == "held_out" else None,
         n_lams=_N_LAMS,
         solver=solver,
         **common,

@@ -182,7 +182,8 @@ def image_scan(
     plot.save(picture, folder / f"{name}.png")
     save(folder / f"{name}_{prior}.h5", solution)
     add_rows(folder / "metrics.csv", rows)
-    checkpoint.unlink(missing_ok=True)
+    if solution.converged:
+        checkpoint.unlink(missing_ok=True)
     return solution, rows
 
 

@@ -6,15 +6,14 @@ data is S = s²I + B Bᴴ. Nothing is divided by a variance γ, so they may be z
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, abs_squared, array_namespace, conj, is_complex
+from sparsesolve.solution import PosteriorSummary
 
 
 class Moments(NamedTuple):
@@ -37,7 +36,7 @@ class Moments(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Posterior:
+class Posterior(PosteriorSummary):
     """The Gaussian posterior of the unknown, given the fitted variances.
 
     Uncertainty of the fitted variances themselves is not in it: an entry whose variance
@@ -55,38 +54,8 @@ class Posterior:
         The prior's hyperparameters.
     """
 
-    mean: Array
-    variance: Array
-    evidence: Any
-    noise_variance: Any
-    hyper: dict[str, Array]
     engine: Any
     prior: Any
-
-    @property
-    def std(self) -> Array:
-        """Posterior standard deviation of each entry."""
-        return array_namespace(self.variance).sqrt(self.variance)
-
-    def interval(self, level: float = 0.95) -> Array:
-        """Return the radius of each entry's credible interval around the mean.
-
-        Parameters
-        ----------
-        level : float
-            Probability, in (0, 1), that ``|x - mean| <= radius``.
-
-        Returns
-        -------
-        array, shape of the unknown
-            Half the width of a real entry's interval; the radius of a complex entry's
-            disc.
-        """
-        if not 0 < checks.positive("level", level) < 1:
-            raise ValueError(f"level is {level:g}; wanted a probability below 1")
-        if is_complex(self.mean):
-            return math.sqrt(-math.log1p(-level)) * self.std
-        return NormalDist().inv_cdf(0.5 + 0.5 * level) * self.std
 
     def sample(self, rng: np.random.Generator, n: int = 1) -> Array:
         """Return `n` exact draws of the unknown, on a new first axis.
