@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 
 from sparsesolve.backends import Array, Shape, conj, is_array, is_complex, real_dtype
 from sparsesolve.operators.base import Operator
@@ -107,7 +105,8 @@ def as_operator(obj: Any) -> Operator | BlockMap:
     if is_array(obj):
         return Dense(obj)
     name = type(obj).__name__
-    if scipy.sparse.issparse(obj):
+    modules = {base.__module__.split(".", 1)[0] for base in type(obj).__mro__}
+    if "scipy" in modules and hasattr(obj, "tocsr"):
         return Foreign(
             name,
             lambda x: obj @ x,
@@ -116,7 +115,6 @@ def as_operator(obj: Any) -> Operator | BlockMap:
             out_shape=(obj.shape[0],),
             dtype=obj.dtype,
         )
-    modules = {base.__module__.split(".", 1)[0] for base in type(obj).__mro__}
     if "pylops" in modules:
         return Foreign(
             f"pylops.{name}",
@@ -127,7 +125,7 @@ def as_operator(obj: Any) -> Operator | BlockMap:
             dtype=np.dtype(obj.dtype),
             takes_real=not obj.clinear,
         )
-    if isinstance(obj, scipy.sparse.linalg.LinearOperator):
+    if "scipy" in modules and hasattr(obj, "rmatmat"):
         return Foreign(
             name,
             obj.matmat,
@@ -155,6 +153,8 @@ def to_scipy(A: Operator) -> Any:
     """
     if A.device not in (None, "numpy"):
         raise TypeError(f"{A!r} is on {A.device}; move it first, with .to('numpy')")
+    from scipy.sparse.linalg import LinearOperator
+
     dtype = A.out_dtype or np.dtype("float64")
     real, full = real_dtype(dtype), np.result_type(real_dtype(dtype), np.complex64)
 
@@ -172,7 +172,7 @@ def to_scipy(A: Operator) -> Any:
         return A.forward(x)
 
     apply, back = flat(forward, A.in_shape), flat(A.adjoint, A.out_shape)
-    return scipy.sparse.linalg.LinearOperator(
+    return LinearOperator(
         A.shape, matvec=apply, rmatvec=back, matmat=apply, rmatmat=back, dtype=dtype
     )
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import scipy.fft
 from array_api_compat import device
 
 from sparsesolve import checks
@@ -28,7 +27,11 @@ from sparsesolve.operators.gradient import normal_axes
 
 def _fft_of(x: Array) -> Any:
     """The library's FFTs; SciPy's on NumPy arrays, up to eight times as fast."""
-    return scipy.fft if isinstance(x, np.ndarray) else array_namespace(x).fft
+    if not isinstance(x, np.ndarray):
+        return array_namespace(x).fft
+    import scipy.fft
+
+    return scipy.fft
 
 
 def _as_complex(x: Array) -> Array:
@@ -143,9 +146,11 @@ class Convolution(Operator):
         self.in_dtype = self.out_dtype = dtype_of(kernel)
         self.fft_shape = self.in_shape
         if boundary == "zero":
+            from scipy.fft import next_fast_len
+
             # Only the kernel's half length can wrap around into the image.
             self.fft_shape = tuple(
-                scipy.fft.next_fast_len(max(n + k // 2, k), real=True) for n, k in pairs
+                next_fast_len(max(n + k // 2, k), real=True) for n, k in pairs
             )
         self.axes = tuple(range(-len(self.in_shape), 0))
 

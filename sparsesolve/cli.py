@@ -110,6 +110,7 @@ def demo_radar(out: Path, seed: int) -> int:
 
     rows = radar_demo.run(out, seed=seed, say=lambda text: click.echo(text, err=True))
     click.echo(text_table(rows, radar_demo.COLUMNS))
+    click.echo(radar_demo.LEGEND, err=True)
     click.echo(f"pictures, solutions and metrics.csv are in {out}", err=True)
     return 0
 

@@ -218,7 +218,9 @@ def _weights(
     checks.positive_int("n_lams", n_lams)
     if not 0 < ratio < 1:
         raise ValueError(f"ratio is {ratio}; wanted a number between 0 and 1")
-    top = checks.positive("lam_max", problem.lam_max())
+    top = problem.lam_max()
+    if top == 0:
+        raise ValueError("lam_max is 0, as Aᴴy is: x = 0 is the solution for any lam")
     return [float(lam) for lam in np.geomspace(top, ratio * top, n_lams)]
 
 

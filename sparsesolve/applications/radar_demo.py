@@ -20,7 +20,7 @@ from sparsesolve.operators.grid import Grid
 from sparsesolve.scan import RadarScan
 from sparsesolve.solution import Solution, Status
 
-__all__ = ["COLUMNS", "image_scan", "phantom_grid", "run"]
+__all__ = ["COLUMNS", "LEGEND", "image_scan", "phantom_grid", "run"]
 
 COLUMNS = (
     "scan",
@@ -35,6 +35,13 @@ COLUMNS = (
     "entropy",
     "contrast",
     "seconds",
+)
+
+
+LEGEND = (
+    "error: of the peak, from the published centre (simulated: the nearest point); off "
+    "target and side energy: outside 15 mm of the targets and of the image's own peak, "
+    "relative to inside, lower is better; entropy: lower is sharper; contrast: higher is"
 )
 
 
