@@ -39,9 +39,10 @@ COLUMNS = (
 
 
 LEGEND = (
-    "error: of the peak, from the published centre (simulated: the nearest point); off "
-    "target and side energy: outside 15 mm of the targets and of the image's own peak, "
-    "relative to inside, lower is better; entropy: lower is sharper; contrast: higher is"
+    "error: of the peak, from the published centre (simulated: the nearest point); "
+    "off target and side energy: outside 15 mm of the targets and of the image's own "
+    "peak, relative to inside, lower is better; entropy: lower is sharper; contrast: "
+    "higher is sharper"
 )
 
 
