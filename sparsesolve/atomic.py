@@ -1,4 +1,4 @@
-"""Atomic HDF5 files: whole or not at all, whatever happens while they are written."""
+"""Atomic files: whole or not at all, whatever happens while they are written."""
 
 from __future__ import annotations
 
@@ -84,10 +84,7 @@ def atomic_h5(path: StrPath) -> Iterator[h5py.File]:
     """
     import h5py
 
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot write {target}: it is a folder")
-    part = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    target, part = _target_and_part(path)
     try:
         with _worded(target):
             shield = _Shield(part, "x+b")
@@ -109,6 +106,36 @@ def atomic_h5(path: StrPath) -> Iterator[h5py.File]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def write_bytes(path: StrPath, content: bytes) -> None:
+    """Write `content` to a file that appears whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The folder is missing or read-only, the disk is full; an older file stays.
+    """
+    target, part = _target_and_part(path)
+    try:
+        with _worded(target):
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+            _sync_folder(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _target_and_part(path: StrPath) -> tuple[Path, Path]:
+    """The file behind `path`, and a hidden name beside it to write under."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {target}: it is a folder")
+    return target, target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsesolve import checks, files
+from sparsesolve import atomic, checks
 from sparsesolve.backends import Array, to_numpy
 from sparsesolve.operators.grid import Grid
 from sparsesolve.solution import Solution
@@ -169,7 +169,7 @@ def save(figure: Any, path: str | Path, *, dpi: float = 150) -> None:
     place = Path(path)
     content = io.BytesIO()
     figure.savefig(content, format=place.suffix.lstrip(".") or "png", dpi=dpi)
-    files.write_bytes(place, content.getvalue())
+    atomic.write_bytes(place, content.getvalue())
 
 
 def _figure(size: tuple[float, float]) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sparsesolve import files
+from sparsesolve import atomic
 
 __all__ = ["add_rows", "output_folder", "text_table"]
 
@@ -55,7 +55,7 @@ def add_rows(path: str | Path, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: _cell(v, ".6g") for k, v in row.items()} for row in table)
-    files.write_bytes(place, text.getvalue().encode())
+    atomic.write_bytes(place, text.getvalue().encode())
 
 
 def text_table(rows: Sequence[Row], columns: Sequence[str]) -> str:

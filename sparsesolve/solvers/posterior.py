@@ -40,18 +40,8 @@ class Posterior(PosteriorSummary):
     """The Gaussian posterior of the unknown, given the fitted variances.
 
     Uncertainty of the fitted variances themselves is not in it: an entry whose variance
-    was fitted to zero has mean and variance zero.
-
-    Attributes
-    ----------
-    mean, variance : array, shape of the unknown with batch axes
-        In the units of the unknown and their square; of a complex entry, E|x - mean|².
-    evidence : float or array of batch shape
-        log p(y | hyper, noise_variance), in nats.
-    noise_variance : float or array of batch shape
-        Noise variance of an entry of weight 1; of a complex entry, E|n|².
-    hyper : dict of str to array
-        The prior's hyperparameters.
+    was fitted to zero has mean and variance zero. Its attributes are those of
+    `PosteriorSummary`; it also draws samples.
     """
 
     engine: Any
