@@ -88,7 +88,8 @@ def kind_in(file: h5py.File) -> str:
     if not isinstance(version, np.integer) or not isinstance(kind, str):
         raise ValueError(
             f"{file.filename} is a foreign HDF5 file (no sparsesolve_schema and kind "
-            f"attributes); say with kind= and mapping= what is what: {inventory(file)}"
+            "attributes); say with kind= and mapping= of sparsesolve.load what is what: "
+            f"{inventory(file)}"
         )
     if version > SCHEMA:
         raise ValueError(

@@ -66,7 +66,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class ADMM(Solver):
-    """Any loss with a prox + a sum of priors with proxes, each on x or on K x.
+    """Any loss + a sum of priors, each on x or K x: few iterations, a solve in each.
 
     minimise f(Ax) + Σ p_i(K_i x) with copies v_i = K_i x. A `LeastSquares` loss
     without weights goes into the x-update; any other gets its own copy v = Ax, so

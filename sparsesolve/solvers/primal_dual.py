@@ -57,7 +57,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class PrimalDual(Solver):
-    """Any loss with a prox + a sum of priors with proxes, each on x or on K x.
+    """Any loss + a sum of priors, each on x or K x: cheap iterations, nothing solved.
 
     minimise g(x) + f(Ax) + Σ p_i(K_i x), where g is the first prior on x itself. An
     iteration costs one application of each operator and of its adjoint; there are no
