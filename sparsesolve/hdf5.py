@@ -88,7 +88,7 @@ def kind_in(file: h5py.File) -> str:
     if not isinstance(version, np.integer) or not isinstance(kind, str):
         raise ValueError(
             f"{file.filename} is a foreign HDF5 file (no sparsesolve_schema and kind "
-            "attributes); say with kind= and mapping= of sparsesolve.load what is what: "
+            "attributes); tell sparsesolve.load by kind= and mapping= what is what: "
             f"{inventory(file)}"
         )
     if version > SCHEMA:
