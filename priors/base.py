@@ -54,6 +54,9 @@ class Prior(ABC):
         Regularisation weight; None where the prior has none (a set, a denoiser).
     x_shape : tuple of int or None
         Shape of one unknown, set by `bind`; None before.
+    caveat : str
+        Why the prior alone leaves a complex unknown undetermined; a `Problem` whose
+        terms all have one warns.
     tol : float
         Relative accuracy of an iterative prox; 0 where it is exact. A solve's default
         tolerance is no smaller.
@@ -70,6 +73,7 @@ class Prior(ABC):
     ignores_step: bool = False
     lam: Any = None
     x_shape: Shape | None = None
+    caveat: str = ""
     tol: float = 0.0
 
     @abstractmethod

@@ -7,6 +7,7 @@ from typing import Any, Self
 from sparsesolve.backends import Array, Shape, array_namespace, fresh_copy
 from sparsesolve.priors.base import Prior
 from sparsesolve.priors.denoiser import Denoiser
+from sparsesolve.priors.total_variation import TotalVariation
 from sparsesolve.priors.weights import bound_like
 
 
@@ -60,6 +61,11 @@ class Magnitude(Prior):
         self.separable = prior.separable
         self.has_value = prior.has_value
         self.tol = prior.tol
+        if isinstance(prior, TotalVariation):
+            self.caveat = (
+                "constant magnitudes with free phases cost nothing and fit most data; "
+                "add a little Magnitude(L1(lam))"
+            )
         self.ignores_step = prior.ignores_step
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -49,6 +50,11 @@ class Problem:
         Where the data live, as in ``"numpy"``.
     choices : dict of str to str
         What was chosen for the user so far, and why.
+
+    Warns
+    -----
+    RuntimeWarning
+        The prior alone leaves a complex unknown undetermined (TV of magnitudes).
     """
 
     def __init__(self, loss: Loss, prior: Any = None) -> None:
@@ -228,6 +234,9 @@ class Problem:
         for prior in priors:
             for term in terms_of(prior):
                 self._check_term(term)
+            caveats = [getattr(term, "caveat", "") for term in terms_of(prior)]
+            if self.x_dtype.kind == "c" and all(caveats):
+                warnings.warn(f"{prior!r}: {caveats[0]}", RuntimeWarning, stacklevel=4)
 
     def _check_term(self, term: Any) -> None:
         for a in arrays_in(term):

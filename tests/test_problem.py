@@ -203,6 +203,15 @@ def test_a_term_takes_what_a_loss_takes():
     assert problem.value(x) == pytest.approx(by_hand)
 
 
+def test_total_variation_of_magnitudes_alone_is_warned_of():
+    tv = ss.priors.Magnitude(ss.priors.TotalVariation(1.0))
+    loss = ss.LeastSquares(A, Y.astype(complex))
+    with pytest.warns(RuntimeWarning, match="constant magnitudes with free phases"):
+        ss.Problem(loss, tv)
+    ss.Problem(loss, tv + ss.priors.Magnitude(ss.priors.L1(0.1)))
+    ss.Problem(loss, ss.priors.TotalVariation(1.0))
+
+
 def test_arrays_of_two_libraries_are_refused():
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="move one"):
