@@ -73,8 +73,10 @@ def solve(
         HDF5 file to write the state to, as often as costs below 5 % of the time, and
         at the end.
     resume : path, optional
-        Checkpoint to continue from, bit for bit on the same machine and versions. If
-        `checkpoint` is not given, it is also written on.
+        Checkpoint to continue from, bit for bit on the same machine, versions and
+        threads (a process that compiles a Numba kernel itself may round its last bit
+        otherwise than one that finds it cached). If `checkpoint` is not given, it is
+        also written on.
     progress : bool, optional
         Show a progress bar on standard error; by default only on a terminal.
 

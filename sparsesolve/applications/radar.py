@@ -259,8 +259,9 @@ def _prior(prior: str | Prior) -> Any:
 def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
     """Return a weight that needs no solve, and why it is taken."""
     if lam == "share":
-        top = problem.lam_max()
-        return LAM_SHARE * top, f"{LAM_SHARE * top:.4g}, {LAM_SHARE:g} of lam_max"
+        # The four digits that are shown: the same on every machine, and to be repeated.
+        weight = float(f"{LAM_SHARE * problem.lam_max():.4g}")
+        return weight, f"{weight:g}, {LAM_SHARE:g} of lam_max"
     if isinstance(lam, str):
         raise ValueError(f"lam is {lam!r}; wanted a number > 0 or one of {_RULES}")
     weight = checks.positive("lam", lam)
