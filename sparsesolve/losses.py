@@ -60,6 +60,7 @@ class Loss(ABC):
         checks.trailing_shape(f"the data y of {self.A!r}", y, self.A.out_shape)
         checks.same_device(f"{self.A!r}", y, self.A.device)
         self.y = _cast(y, _data_dtype(self.A.out_dtype, dtype_of(y)))
+        _refuse_extremes(self.y)
         self.notes = _cast_note(dtype_of(y), dtype_of(self.y))
 
     @property
@@ -220,6 +221,20 @@ def _data_dtype(operator: DType, found: np.dtype[Any]) -> np.dtype[Any]:
     if found.kind == "c" and operator.kind == "f":
         return np.result_type(operator, np.complex64)
     return operator
+
+
+def _refuse_extremes(y: Array) -> None:
+    """Refuse data whose squares, which every norm needs, leave the range of numbers."""
+    xp = array_namespace(y)
+    info = np.finfo(dtype_of(y))
+    top = float(xp.max(xp.abs(y)))
+    low = float(np.sqrt(info.smallest_normal / info.eps))
+    high = float(np.sqrt(info.max * info.eps))
+    if top and not low < top < high:
+        raise ValueError(
+            f"y has {top:.3g} as its largest magnitude, whose square {dtype_of(y)} "
+            "cannot hold to its precision; scale the data, or use double precision"
+        )
 
 
 def _cast(y: Array, dtype: np.dtype[Any]) -> Array:

@@ -136,6 +136,15 @@ def test_missing_data_may_be_nan_where_the_weight_is_zero():
     assert loss.misfit(np.array([1.0, 7.0, 0.0])) == 2.0
 
 
+@pytest.mark.parametrize("size", [1e-20, 1e20])
+def test_data_whose_squares_leave_the_range_are_refused(size):
+    A = ss.operators.Identity((3,))
+    with pytest.raises(ValueError, match="scale the data"):
+        ss.LeastSquares(A, np.full(3, size, "complex64"))
+    assert ss.LeastSquares(A, np.full(3, size)).y[0] == size
+    assert not ss.LeastSquares(A, np.zeros(3, "float32")).y.any()
+
+
 def test_integer_and_single_precision_data_are_cast_once_and_said():
     A = ss.operators.Dense(np.eye(3))
     loss = ss.LeastSquares(A, np.array([1, 2, 3]))
