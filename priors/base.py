@@ -217,7 +217,7 @@ class Term(Prior):
         self.prior, self.K = prior, as_operator(K)
         self.convex, self.has_value = prior.convex, prior.has_value
         self.tol = prior.tol
-        self.ignores_step = prior.ignores_step
+        self.ignores_step, self.real_only = prior.ignores_step, prior.real_only
 
     @property
     def lam(self) -> Any:

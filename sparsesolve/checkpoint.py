@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,6 @@ class Checkpointer:
         with atomic_h5(self.path) as file:
             stamp(file, "checkpoint")
             write_tree(file, "fingerprint", self.key)
-            write_tree(file, "machine", machine())
             write_tree(file, "record", record)
         self._last = time.perf_counter()
         self._cost = self._last - start
@@ -133,9 +131,3 @@ def read_checkpoint(path: str | Path, key: str) -> dict[str, Any]:
             )
         record: dict[str, Any] = read_tree(file, "record")
     return record
-
-
-def machine() -> str:
-    """Name what bit-for-bit resumption depends on: machine, Python, NumPy."""
-    versions = f"Python {platform.python_version()} NumPy {np.__version__}"
-    return f"{platform.machine()} {versions}"

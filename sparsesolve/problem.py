@@ -251,7 +251,8 @@ class Problem:
                 "its magnitude with Magnitude(prior), or use A.real()"
             )
         if isinstance(term, Term):
-            checks.same_precision(repr(term), self.zeros(), term.K.in_dtype)
+            empty = np.empty(0, self.x_dtype)
+            checks.same_precision(repr(term), empty, term.K.in_dtype)
         lam: Any = getattr(term, "lam", None)
         if is_array(lam) and lam.ndim and tuple(lam.shape) != self.batch_shape:
             raise ValueError(

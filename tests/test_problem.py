@@ -169,6 +169,14 @@ BATCH = ss.LeastSquares(A, np.stack([Y, Y, Y]))
             "is for real unknowns",
         ),
         (
+            lambda: ss.Problem(
+                ss.LeastSquares(A, Y.astype(complex)),
+                ss.priors.Term(ss.priors.NonNegative(), np.eye(4)),
+            ),
+            TypeError,
+            "is for real unknowns",
+        ),
+        (
             lambda: ss.Problem(ss.LeastSquares(A, Y), ss.priors.SBL()).lam_max(),
             TypeError,
             "has no lam",

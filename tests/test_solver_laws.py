@@ -66,6 +66,14 @@ def test_default_tolerance_means_nearly_optimal(solver):
     assert np.abs(pull).max() <= problem.prior.lam * (1 + 2e-3)
 
 
+def test_small_changes_under_a_large_penalty_are_not_convergence():
+    """With a large rho each step is short: only the dual residual tells."""
+    problem = PROBLEMS["lasso"]("float64")
+    solution = ss.solve(problem, ss.ADMM(rho=1e4, adapt=False), tol=1e-2, max_iter=100)
+    assert not solution.converged
+    assert solution.history["primal"][-1] < 1e-2
+
+
 def test_ridge_factorisation_is_stationary():
     problem, solution = solved(
         "AlternatingMinimization", "ridge factorisation", tol=1e-11, max_iter=5000
