@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sparsesolve as ss
-from sparsesolve.applications import radar
+from sparsesolve.applications import radar, radar_imaging
 from sparsesolve.applications.merit import _read_table
 from sparsesolve.applications.radar_demo import phantom_grid
 from sparsesolve.operators import Grid, NearFieldMIMO
@@ -211,7 +211,7 @@ def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
     solution = radar.reconstruct(small_scan(), GRID, max_iter=1)
     half = replace(solution, status=ss.Status.INTERRUPTED)
     found = ss.Path(np.ones(1), [half], np.ones(1))
-    monkeypatch.setattr(radar, "path", lambda *_, **__: found)
+    monkeypatch.setattr(radar_imaging, "path", lambda *_, **__: found)
     with pytest.raises(KeyboardInterrupt, match="while lam was being chosen"):
         radar.reconstruct(small_scan(), GRID, lam="held_out")
 
