@@ -27,8 +27,11 @@ from sparsesolve.operators.near_field_arguments import (
     refuse_antenna_in_voxel,
 )
 from sparsesolve.operators.near_field_waves import (
+    Antennas,
+    Blocks,
     Run,
-    Waves,
+    blocks_of,
+    distinct,
     equally_spaced,
     wave_table,
 )
@@ -37,7 +40,10 @@ if TYPE_CHECKING:
     from sparsesolve.scan import RadarScan
 
 LIGHT = 299792458.0
-_TILE = 4096
+# Beyond this size a table costs more to read than waves to compute.
+_LARGEST_TABLES = 2**28
+# Waves that the array-API form holds at a time.
+_TILE_WAVES = 2**17
 
 
 class NearFieldMIMO(Operator):
@@ -53,8 +59,8 @@ class NearFieldMIMO(Operator):
     tx, rx : (n_tx, 3) and (n_rx, 3) array_like, m
         Antenna positions.
     freq : (n_freq,) array_like, Hz
-        Frequencies. Equally spaced ones share a wave table (64 at most), others need
-        one each.
+        Frequencies. Equally spaced ones share a wave table (64 at most) and are
+        several times faster than others, which need one each.
     grid : Grid
         Voxels; `in_shape` is ``grid.shape``.
     channels : (n_channels, 2) array_like of int, optional
@@ -81,15 +87,21 @@ class NearFieldMIMO(Operator):
         Shapes do not fit, a value is not finite, a unit looks wrong (GHz, mm), or an
         antenna lies inside a voxel, where the model is infinite.
     MemoryError
-        The wave tables would not fit; they hold (n_tx + n_rx) x voxels x (tables + 1)
-        numbers.
+        The image and its waves would not fit.
 
     Notes
     -----
     A[k, (t, r), v] is a wave of t times a wave of r, so tables are kept per antenna and
-    not per channel; a run of equally spaced frequencies needs its first wave and the
-    change per step. An application costs about 8 real operations per voxel, channel
-    and frequency. Changing the sign of the phase conjugates A.
+    not per channel, one for an antenna that both transmits and receives; a run of
+    equally spaced frequencies needs its first wave and the change per step. Where the
+    tables would be larger than 256 MiB (large apertures, many unequal frequencies) the
+    waves are computed as they are needed. An application costs about 5 real
+    operations per voxel, channel and frequency. Changing the sign of the phase
+    conjugates A.
+
+    A monostatic raster or synthetic aperture, which transmits and receives at one
+    place after the other, has ``tx = rx = positions`` and
+    ``channels = [(0, 0), (1, 1), ...]``.
 
     References
     ----------
@@ -161,14 +173,13 @@ class NearFieldMIMO(Operator):
 
     @property
     def needed_bytes(self) -> int:
-        """Predicted size of the wave tables and of the work to form them, bytes."""
-        n_antennas = len(self.tx) + len(self.rx)
-        _, runs = self._spacing
-        tables = n_antennas * (len(runs) + 1) * self._bytes
-        work = 8 * np.dtype(np.complex128).itemsize  # of one antenna; a few images
-        region = self.grid.region
-        n_voxels = math.prod(self.in_shape) if region is None else int(region.sum())
-        return n_voxels * (tables + work)
+        """Predicted size of the wave tables and of the work to form them, bytes.
+
+        Where the tables would be larger than 256 MiB there are none: NumPy arrays are
+        then measured with waves that are computed as they are needed.
+        """
+        work = 16 * np.dtype(np.complex128).itemsize  # of one antenna; a few images
+        return self._n_voxels * work + (self._table_bytes if self._tabulated else 0)
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
@@ -201,25 +212,39 @@ class NearFieldMIMO(Operator):
     def _kernel_forward(self, x: Array) -> Array:
         from sparsesolve.operators import near_field_kernels as kernels
 
-        step, starts = self._tables
-        tx, rx = np.ascontiguousarray(self.channels.T)
         x = np.ascontiguousarray(x)
-        parts = [
-            kernels.forward(x, *start, *step, tx, rx, run.length)
-            for run, start in zip(self._spacing[1], starts, strict=True)
-        ]
-        return np.concatenate(parts, axis=1).astype(x.dtype)
+        y = np.empty((len(x), self.out_shape[0], len(self.channels)), x.dtype)
+        for run, waves in self._runs():
+            found = kernels.forward(x, *waves, run.length)
+            part = y[:, run.first : run.first + run.length]
+            part[:, :, self._blocks.order] = found.swapaxes(1, 2)
+        return y
 
     def _kernel_adjoint(self, y: Array) -> Array:
         from sparsesolve.operators import near_field_kernels as kernels
 
-        step, starts = self._tables
-        tx, rx = np.ascontiguousarray(self.channels.T)
         x: Array = 0
-        for (first, length), start in zip(self._spacing[1], starts, strict=True):
-            part = np.ascontiguousarray(y[:, first : first + length])
-            x = x + kernels.adjoint(part, *start, *step, tx, rx)
+        for run, waves in self._runs():
+            part = y[:, run.first : run.first + run.length, self._blocks.order]
+            part = np.ascontiguousarray(part.swapaxes(1, 2))
+            x = x + kernels.adjoint(part, *waves)
         return x
+
+    def _runs(self) -> Iterator[tuple[Run, tuple[Any, ...]]]:
+        """Yield the runs of frequencies with what the kernels need of the waves."""
+        step, runs = self._spacing
+        turns = self.sign / self.speed
+        places = (self._antennas.positions, self._blocks)
+        none = np.empty((1, 0), self.in_dtype)
+        for i, run in enumerate(runs):
+            hertz = float(to_numpy(self.freq)[run.first])
+            wave = (turns * hertz, turns * step, self.spreading)
+            if self._tabulated:
+                change, starts = self._tables
+                tables, points = (starts[i], change), np.empty((3, 0))
+            else:
+                tables, points = (none, none), self._points
+            yield run, (*tables, points, places[0], wave, *places[1][1:])
 
     def _plain_forward(self, x: Array) -> Array:
         """Return data (batch, n_freq, channels...) of voxels (batch, voxels)."""
@@ -243,38 +268,50 @@ class NearFieldMIMO(Operator):
             image.append(part)
         return xp.concat(image, axis=-1)
 
-    def _measure(self, waves: Waves, x: Array) -> Array:
+    def _measure(self, waves: Array, x: Array) -> Array:
         xp = array_namespace(x)
         if not self.full:
             return xp.matmul(x, xp.matrix_transpose(self._channel_waves(waves)))
-        return xp.matmul(x[:, None, :] * waves.tx, xp.matrix_transpose(waves.rx))
+        tx, rx = self._sides(waves)
+        return xp.matmul(x[:, None, :] * tx, xp.matrix_transpose(rx))
 
-    def _focus(self, waves: Waves, y: Array) -> Array:
+    def _focus(self, waves: Array, y: Array) -> Array:
         xp = array_namespace(y)
         if not self.full:
             return xp.matmul(y, xp.conj(self._channel_waves(waves)))
         y = xp.reshape(y, (y.shape[0], *self.out_shape[1:]))
-        return xp.sum(xp.conj(waves.tx) * xp.matmul(y, xp.conj(waves.rx)), axis=1)
+        tx, rx = self._sides(waves)
+        return xp.sum(xp.conj(tx) * xp.matmul(y, xp.conj(rx)), axis=1)
 
-    def _channel_waves(self, waves: Waves) -> Array:
-        xp = array_namespace(waves.tx)
-        tx = xp.take(waves.tx, self.channels[:, 0], axis=0)
-        return tx * xp.take(waves.rx, self.channels[:, 1], axis=0)
+    def _sides(self, waves: Array) -> tuple[Array, Array]:
+        """Waves of transmitters and of receivers, of those of all antennas."""
+        xp = array_namespace(waves)
+        one, other = (self._here(i) for i in self._antennas[1:])
+        return xp.take(waves, one, axis=0), xp.take(waves, other, axis=0)
+
+    def _channel_waves(self, waves: Array) -> Array:
+        xp = array_namespace(waves)
+        tx, rx = self._sides(waves)
+        tx = xp.take(tx, self.channels[:, 0], axis=0)
+        return tx * xp.take(rx, self.channels[:, 1], axis=0)
 
     def _tiles(self) -> list[slice]:
-        n = self._tables[0].tx.shape[1]
-        return [slice(i, min(i + _TILE, n)) for i in range(0, n, _TILE)]
+        n, size = self._n_voxels, max(16, _TILE_WAVES // len(self._antennas.positions))
+        return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
-    def _waves(self, tile: slice) -> Iterator[Waves]:
+    def _waves(self, tile: slice) -> Iterator[Array]:
         """Yield the waves of every frequency in order, for the voxels of a tile."""
-        step, starts = self._tables
-        step_tx, step_rx = step.tx[:, tile], step.rx[:, tile]
+        if self._tabulated:
+            step, starts = self._tables
+            step, starts = step[:, tile], [start[:, tile] for start in starts]
+        else:
+            step, starts = self._tabulate(tile)
         for run, start in zip(self._spacing[1], starts, strict=True):
-            tx, rx = start.tx[:, tile], start.rx[:, tile]
-            yield Waves(tx, rx)
+            waves = start
+            yield waves
             for _ in range(run.length - 1):
-                tx, rx = tx * step_tx, rx * step_rx
-                yield Waves(tx, rx)
+                waves = waves * step
+                yield waves
 
     # What follows depends on the device, or is cheap: `to` drops it.
 
@@ -297,23 +334,55 @@ class NearFieldMIMO(Operator):
         region = np.ravel(self.grid.region)
         return self._here(np.where(region, np.cumsum(region) - 1, region.sum()))
 
+    @property
+    def _n_voxels(self) -> int:
+        region = self.grid.region
+        return math.prod(self.in_shape) if region is None else int(region.sum())
+
+    @property
+    def _table_bytes(self) -> int:
+        n_tables = len(self._spacing[1]) + 1
+        return self._n_voxels * len(self._antennas.positions) * n_tables * self._bytes
+
+    @property
+    def _tabulated(self) -> bool:
+        """Whether waves are looked up: the tables are of a reasonable size."""
+        return self._table_bytes <= _LARGEST_TABLES
+
     @cached_property
-    def _tables(self) -> tuple[Waves, list[Waves]]:
-        """The waves' change per frequency step, and the first wave of every run."""
+    def _antennas(self) -> Antennas:
+        return distinct(to_numpy(self.tx), to_numpy(self.rx))
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        channels = to_numpy(self.channels)
+        of_tx, of_rx = self._antennas[1:]
+        antennas = np.stack([of_tx[channels[:, 0]], of_rx[channels[:, 1]]], axis=1)
+        return blocks_of(channels, antennas)
+
+    @cached_property
+    def _points(self) -> Array:
+        """Centres of the voxels that may be non-zero, (3, voxels), on the host."""
+        region = self.grid.region
         points = self.grid.points.reshape(-1, 3)
-        if self.grid.region is not None:
-            points = points[np.ravel(self.grid.region)]
-        points = self._here(np.array(points))  # torch wants it writable
+        points = points if region is None else points[to_numpy(region).ravel()]
+        return np.ascontiguousarray(points.T)
+
+    @cached_property
+    def _tables(self) -> tuple[Array, list[Array]]:
+        """The waves' change per frequency step, and the first wave of every run."""
+        return self._tabulate(slice(None))
+
+    def _tabulate(self, tile: slice) -> tuple[Array, list[Array]]:
+        points = self._here(np.array(self._points.T[tile]))
+        antennas = self._here(self._antennas.positions)
         per_hertz = self.sign * 2 * math.pi / self.speed
         step, runs = self._spacing
         freq = to_numpy(self.freq)
 
-        def waves(hertz: float, spreading: bool) -> Waves:
+        def waves(hertz: float, spreading: bool) -> Array:
             k = per_hertz * hertz
-            return Waves(
-                wave_table(self.tx, points, k, spreading, self.in_dtype),
-                wave_table(self.rx, points, k, spreading, self.in_dtype),
-            )
+            return wave_table(antennas, points, k, spreading, self.in_dtype)
 
         return waves(step, False), [
             waves(float(freq[run.first]), self.spreading) for run in runs

@@ -1,159 +1,419 @@
 """Numba kernels of `NearFieldMIMO` for one run of equally spaced frequencies.
 
-Per channel and voxel a wave at the first frequency and its change from one frequency
-to the next are formed once; the other frequencies follow by multiplication, in
-registers, so that no table grows with the number of frequencies. Real and imaginary
-parts are kept apart, in tiles of voxels, because interleaved complex numbers do not
-vectorise.
+Voxels are taken in tiles that stay in the caches. Per channel a wave and its change
+from one frequency to the next, s = e^{jθ}, are formed once; frequencies then come five
+at a time, z s^{-2} to z s^{2} about a middle one, from which the next five follow by
+s^5. With z = a + jb the sums of a cos mθ, b sin mθ, a sin mθ and b cos mθ give the
+frequencies m steps above and below the middle together, in half the products of two
+complex ones. What is left of the frequencies, four at most, follows one by one.
+
+Real and imaginary parts are kept apart, because interleaved complex numbers do not
+vectorise, and loops are written with explicit vectors (`sparsesolve.lanes`), as LLVM
+leaves loops over so many rows scalar.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from sparsesolve.backends import Array
 from sparsesolve.kernels import njit, prange
+from sparsesolve.lanes import load, splat, store, total, width
 
-# Four frequencies a pass over a tile that stays in the first-level cache, beside the
-# waves of all antennas in the second-level one. The number of groups is fixed, so that
-# sums do not depend on the number of threads.
-_UNROLL = 4
+# A tile's work rows stay in the first-level cache, the waves of some dozens of antennas
+# in the second-level one. Rows are a little longer than a tile: at multiples of 4 KiB
+# they would compete for the same places of the cache.
 _TILE = 512
-_GROUPS = 32
+_ROW = _TILE + 16
+# The number of groups of voxels depends on sizes only, so that sums do not depend on
+# the number of threads; their partial sums take at most this many numbers.
+_GROUPS = 64
+_SUMS = 2**22
+# Rows of an antenna: its wave and the change per frequency, real and imaginary parts.
+_ROWS = 4
 # Without the promise that NaN and infinity never come: they must come out again.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _split(waves: Array, first: int, n: int, parts: Array) -> None:
-    """Copy the voxels of a tile to `parts`, (2, antennas, tile): real, imaginary."""
-    for a in range(waves.shape[0]):
+@njit(cache=True, error_model="numpy")
+def _times(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array]:
+    """Return (a + jb)(c + jd)."""
+    return a * c - b * d, a * d + b * c
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _look_up(
+    start: Array, step: Array, antennas: Array, first: int, n: int, out: Array
+) -> None:
+    """Copy a tile of the tables of some antennas to the rows of `out`."""
+    for a in range(antennas.size):
+        row = _ROWS * _ROW * a
         for i in range(n):
-            parts[0, a, i] = waves[a, first + i].real
-            parts[1, a, i] = waves[a, first + i].imag
+            wave, change = start[antennas[a], first + i], step[antennas[a], first + i]
+            out[row + i], out[row + _ROW + i] = wave.real, wave.imag
+            out[row + 2 * _ROW + i] = change.real
+            out[row + 3 * _ROW + i] = change.imag
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-def _product(a: Array, k: int, b: Array, m: int, n: int, out: Array) -> None:
-    """Put wave `k` of `a` times wave `m` of `b` into `out`, (2, tile)."""
-    ar, ai, br, bi, re, im = a[0, k], a[1, k], b[0, m], b[1, m], out[0], out[1]
-    for i in range(n):
-        re[i] = ar[i] * br[i] - ai[i] * bi[i]
-        im[i] = ar[i] * bi[i] + ai[i] * br[i]
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _distances(points: Array, position: Array, first: int, r: Array) -> None:
+    """Put the distances of a tile of `points`, (3, voxels), into `r`."""
+    x, y, z = position[0], position[1], position[2]
+    px, py, pz = points[0, first:], points[1, first:], points[2, first:]
+    for i in range(r.size):
+        dx, dy, dz = px[i] - x, py[i] - y, pz[i] - z
+        r[i] = math.sqrt(dx * dx + dy * dy + dz * dz)
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _phasors(r: Array, per_metre: float, re: Array, im: Array) -> None:
+    """Put e^{2πj r per_metre} into `re` and `im`, phases in double precision.
+
+    The angle is brought into a turn, a quarter of it into Taylor's series, whose first
+    term left out is below 1e-16, and the angle doubled twice.
+    """
+    for i in range(r.size):
+        turns = r[i] * per_metre
+        x = (turns - math.floor(turns + 0.5)) * (math.pi / 2)
+        u = x * x
+        s = -1 / 1307674368000.0 * u + 1 / 6227020800.0
+        s = (s * u - 1 / 39916800.0) * u + 1 / 362880.0
+        s = ((s * u - 1 / 5040.0) * u + 1 / 120.0) * u - 1 / 6.0
+        s = x + x * u * s
+        c = 1 / 20922789888000.0 * u - 1 / 87178291200.0
+        c = (c * u + 1 / 479001600.0) * u - 1 / 3628800.0
+        c = ((c * u + 1 / 40320.0) * u - 1 / 720.0) * u + 1 / 24.0
+        c = 1 - u * (0.5 - u * c)
+        s, c = 2 * s * c, 1 - 2 * s * s
+        re[i], im[i] = 1 - 2 * s * s, 2 * s * c
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _spread(r: Array, re: Array, im: Array) -> None:
+    """Divide a wave by √(4π) r."""
+    scale = 1 / math.sqrt(4 * math.pi)
+    for i in range(r.size):
+        loss = scale / r[i]
+        re[i], im[i] = re[i] * loss, im[i] * loss
+
+
+@njit(cache=True, error_model="numpy")
+def _compute(
+    points: Array,
+    positions: Array,
+    antennas: Array,
+    wave: tuple[float, float, bool],
+    first: int,
+    n: int,
+    r: Array,
+    out: Array,
+) -> None:
+    """Compute what `_look_up` copies: `wave` has turns per metre and whether 1/r."""
+    distance = r[:n]
+    for a in range(antennas.size):
+        row = _ROWS * _ROW * a
+        re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
+        _distances(points, positions[antennas[a]], first, distance)
+        _phasors(distance, wave[0], re, im)
+        if wave[2]:
+            _spread(distance, re, im)
+        row += 2 * _ROW
+        re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
+        _phasors(distance, wave[1], re, im)
+
+
+@njit(cache=True, error_model="numpy")
+def _complete(n_antennas: int, n: int, middle: bool, out: Array) -> int:
+    """Fill up the last vector with zeros and go to the middle of the first five.
+
+    Returns the number of voxels with those that were added.
+    """
+    whole = -(-n // width(out)) * width(out)
+    for row in range(0, _ROWS * _ROW * n_antennas, _ROW):
+        for i in range(n, whole):
+            out[row + i] = 0
+    if not middle:
+        return whole
+    for row in range(0, _ROWS * _ROW * n_antennas, _ROWS * _ROW):
+        for i in range(row, row + whole, width(out)):
+            c, s = load(out, i + 2 * _ROW), load(out, i + 3 * _ROW)
+            c, s = _times(c, s, c, s)
+            c, s = _times(load(out, i), load(out, i + _ROW), c, s)
+            store(out, i, c)
+            store(out, i + _ROW, s)
+    return whole
+
+
+@njit(cache=True, error_model="numpy")
+def _weigh(x: Array, first: int, n: int, whole: int, rows: Array, out: Array) -> None:
+    """Put waves times voxels into the rows of `out`, zeros where voxels were added."""
+    for row in range(0, rows.size, _ROWS * _ROW):
+        for i in range(n, whole):
+            out[row + i], out[row + _ROW + i] = 0, 0
+        for i in range(n):
+            a, b, v = rows[row + i], rows[row + _ROW + i], x[first + i]
+            out[row + i] = a * v.real - b * v.imag
+            out[row + _ROW + i] = a * v.imag + b * v.real
+
+
+@njit(cache=True, error_model="numpy")
+def _channel(
+    p: Array, change: Array, a: int, q: Array, b: int, n: int, w: Array
+) -> None:
+    """Put a channel's z, s, s² and s⁵ into eight rows of `w`.
+
+    `p` has the first antenna's waves (rows of antenna `a`), `change` its changes, `q`
+    the second antenna's (rows of antenna `b`).
+    """
+    for i in range(0, n, width(w)):
+        j, k = a + i, b + i
+        c, s = _times(load(p, j), load(p, j + _ROW), load(q, k), load(q, k + _ROW))
+        store(w, i, c)
+        store(w, i + _ROW, s)
+        j, k = j + 2 * _ROW, k + 2 * _ROW
+        c, s = _times(
+            load(change, j), load(change, j + _ROW), load(q, k), load(q, k + _ROW)
+        )
+        store(w, i + 2 * _ROW, c)
+        store(w, i + 3 * _ROW, s)
+        u, v = c * c - s * s, (c + c) * s
+        store(w, i + 4 * _ROW, u)
+        store(w, i + 5 * _ROW, v)
+        u, v = u * u - v * v, (u + u) * v
+        u, v = _times(u, v, c, s)
+        store(w, i + 6 * _ROW, u)
+        store(w, i + 7 * _ROW, v)
+
+
+@njit(cache=True, error_model="numpy")
+def _sum_five(w: Array, n: int, out: Array, k: int) -> None:
+    """Add the sums over voxels of five frequencies to `out` and go on to the next."""
+    a0 = b0 = ac = bc = as_ = bs = splat(w.dtype.type(0))
+    ac2 = bc2 = as2 = bs2 = a0
+    for i in range(0, n, width(w)):
+        a, b = load(w, i), load(w, i + _ROW)
+        a0, b0 = a0 + a, b0 + b
+        c, s = load(w, i + 2 * _ROW), load(w, i + 3 * _ROW)
+        ac, bc, as_, bs = ac + a * c, bc + b * c, as_ + a * s, bs + b * s
+        c, s = load(w, i + 4 * _ROW), load(w, i + 5 * _ROW)
+        ac2, bc2, as2, bs2 = ac2 + a * c, bc2 + b * c, as2 + a * s, bs2 + b * s
+        a, b = _times(a, b, load(w, i + 6 * _ROW), load(w, i + 7 * _ROW))
+        store(w, i, a)
+        store(w, i + _ROW, b)
+    out[k] += complex(total(ac2 + bs2), total(bc2 - as2))
+    out[k + 1] += complex(total(ac + bs), total(bc - as_))
+    out[k + 2] += complex(total(a0), total(b0))
+    out[k + 3] += complex(total(ac - bs), total(bc + as_))
+    out[k + 4] += complex(total(ac2 - bs2), total(bc2 + as2))
+
+
+@njit(cache=True, error_model="numpy")
+def _turn(w: Array, row: int, by: int, sign: int, n: int) -> None:
+    """Multiply the two rows at `row` by those at `by`, conjugated if sign is -1."""
+    way = splat(w.dtype.type(sign))
+    for i in range(0, n, width(w)):
+        c, s = load(w, by + i), way * load(w, by + _ROW + i)
+        a, b = _times(load(w, row + i), load(w, row + _ROW + i), c, s)
+        store(w, row + i, a)
+        store(w, row + _ROW + i, b)
+
+
+@njit(cache=True, error_model="numpy")
+def _sum(w: Array, n: int) -> complex:
+    """Return the sum over voxels of z."""
+    re = im = splat(w.dtype.type(0))
+    for i in range(0, n, width(w)):
+        re, im = re + load(w, i), im + load(w, i + _ROW)
+    return complex(total(re), total(im))
+
+
+@njit(cache=True, error_model="numpy")
+def _frequencies(w: Array, n: int, n_freq: int, out: Array) -> None:
+    """Add a channel's data from one tile to `out`, (n_freq,)."""
+    fives = n_freq // 5
+    for k in range(fives):
+        _sum_five(w, n, out, 5 * k)
+    if fives and n_freq > 5 * fives:
+        _turn(w, 0, 4 * _ROW, -1, n)
+    for k in range(5 * fives, n_freq):
+        out[k] += _sum(w, n)
+        if k + 1 < n_freq:
+            _turn(w, 0, 2 * _ROW, 1, n)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_five(y: Array, k: int, w: Array, n: int) -> None:
+    """One step of Horner's rule in s⁻⁵, in rows 8 and 9, for five frequencies."""
+    y0, y1, y2, y3, y4 = y[k], y[k + 1], y[k + 2], y[k + 3], y[k + 4]
+    m, e, o, e2, o2 = y2, y3 + y1, y3 - y1, y4 + y0, y4 - y0
+    mr, mi, er, ei = splat(m.real), splat(m.imag), splat(e.real), splat(e.imag)
+    our, oi, er2, ei2 = splat(o.real), splat(o.imag), splat(e2.real), splat(e2.imag)
+    or2, oi2 = splat(o2.real), splat(o2.imag)
+    for i in range(0, n, width(w)):
+        c, s = load(w, i + 2 * _ROW), load(w, i + 3 * _ROW)
+        re, im = mr + er * c + oi * s, mi + ei * c - our * s
+        c, s = load(w, i + 4 * _ROW), load(w, i + 5 * _ROW)
+        re, im = re + er2 * c + oi2 * s, im + ei2 * c - or2 * s
+        c, s = load(w, i + 6 * _ROW), load(w, i + 7 * _ROW)
+        a, b = load(w, i + 8 * _ROW), load(w, i + 9 * _ROW)
+        store(w, i + 8 * _ROW, re + a * c + b * s)
+        store(w, i + 9 * _ROW, im + b * c - a * s)
+
+
+@njit(cache=True, error_model="numpy")
+def _add(y: complex, w: Array, n: int) -> None:
+    """Add one datum to rows 8 and 9."""
+    re, im = splat(w.dtype.type(y.real)), splat(w.dtype.type(y.imag))
+    for i in range(0, n, width(w)):
+        store(w, i + 8 * _ROW, load(w, i + 8 * _ROW) + re)
+        store(w, i + 9 * _ROW, load(w, i + 9 * _ROW) + im)
+
+
+@njit(cache=True, error_model="numpy")
+def _focus(y: Array, w: Array, n: int, sums: Array, at: int) -> None:
+    """Add a channel's Σ_k conj(z s^k) y_k to the two rows of `sums` at `at`."""
+    n_freq, fives = y.size, y.size // 5
+    for i in range(8 * _ROW, 10 * _ROW):
+        w[i] = 0
+    for k in range(n_freq - 1, 5 * fives - 1, -1):
+        _turn(w, 8 * _ROW, 2 * _ROW, -1, n)
+        _add(y[k], w, n)
+    if fives and n_freq > 5 * fives:
+        _turn(w, 8 * _ROW, 4 * _ROW, 1, n)
+    for k in range(5 * fives - 5, -1, -5):
+        _add_five(y, k, w, n)
+    for i in range(0, n, width(w)):
+        a, b = load(w, i + 8 * _ROW), load(w, i + 9 * _ROW)
+        c, s = load(w, i), load(w, i + _ROW)
+        store(sums, at + i, load(sums, at + i) + a * c + b * s)
+        j = at + _ROW + i
+        store(sums, j, load(sums, j) + b * c - a * s)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
 def forward(
     x: Array,
-    p: Array,
-    q: Array,
-    dp: Array,
-    dq: Array,
-    tx: Array,
-    rx: Array,
+    start: Array,
+    step: Array,
+    points: Array,
+    positions: Array,
+    wave: tuple[float, float, bool],
+    blocks: Array,
+    members: Array,
+    edges: Array,
+    pairs: Array,
     n_freq: int,
 ) -> Array:
-    """Return Σ_v p q (dp dq)^k x of shape ``(batch, n_freq, n_channels)``.
+    """Return data of shape ``(batch, n_channels, n_freq)`` of one run of frequencies.
 
-    `x` is (batch, voxels); `p`, `q` are the waves of transmitters and receivers at
-    the first frequency, `dp`, `dq` their changes; `tx`, `rx` index them by channel.
+    Parameters
+    ----------
+    x : (batch, voxels) complex array
+    start, step : (n_antennas, voxels) complex arrays
+        Waves at the first frequency and their changes; of no voxel if they are to be
+        computed.
+    points : (3, voxels) float64 array, m
+    positions : (n_antennas, 3) float64 array, m
+    wave : tuple
+        Turns per metre at the first frequency and per frequency step, and whether
+        waves fall off with distance: for waves that are computed.
+    blocks : (n_blocks + 1,) array
+        First channel of each block of channels, and their number.
+    members, edges : arrays
+        Antennas of block b are ``members[edges[b]:edges[b + 1]]``.
+    pairs : (n_channels, 2) array
+        Antennas of each channel, counted within its block.
+    n_freq : int
     """
     real = x.real.dtype
     n_batch, n_voxels = x.shape
-    n_tx, n_rx, n_channels = p.shape[0], q.shape[0], tx.size
-    passes = (n_freq + _UNROLL - 1) // _UNROLL
-    n_tiles = (n_voxels + _TILE - 1) // _TILE
-    zero = real.type(0)
-    sums = np.zeros((_GROUPS, n_batch, passes * _UNROLL, n_channels), np.complex128)
-    for group in prange(_GROUPS):
-        ps, dps = np.empty((2, n_tx, _TILE), real), np.empty((2, n_tx, _TILE), real)
-        qs, dqs = np.empty((2, n_rx, _TILE), real), np.empty((2, n_rx, _TILE), real)
-        xs, wave = np.empty((2, n_batch, _TILE), real), np.empty((2, 1, _TILE), real)
-        step, z = np.empty((2, _TILE), real), np.empty((2, _TILE), real)
-        sr, si, zr, zi = step[0], step[1], z[0], z[1]
-        for tile in range(group, n_tiles, _GROUPS):
-            first = tile * _TILE
-            n = min(_TILE, n_voxels - first)
-            _split(p, first, n, ps)
-            _split(q, first, n, qs)
-            _split(dp, first, n, dps)
-            _split(dq, first, n, dqs)
-            _split(x, first, n, xs)
-            for c in range(n_channels):
-                _product(dps, tx[c], dqs, rx[c], n, step)
-                _product(ps, tx[c], qs, rx[c], n, wave[:, 0])
-                for b in range(n_batch):
-                    _product(wave, 0, xs, b, n, z)
-                    for k in range(passes):
-                        r0 = r1 = r2 = r3 = i0 = i1 = i2 = i3 = zero
-                        for i in range(n):
-                            a, o, u, w = zr[i], zi[i], sr[i], si[i]
-                            r0, i0 = r0 + a, i0 + o
-                            a, o = a * u - o * w, a * w + o * u
-                            r1, i1 = r1 + a, i1 + o
-                            a, o = a * u - o * w, a * w + o * u
-                            r2, i2 = r2 + a, i2 + o
-                            a, o = a * u - o * w, a * w + o * u
-                            r3, i3 = r3 + a, i3 + o
-                            zr[i], zi[i] = a * u - o * w, a * w + o * u
-                        sums[group, b, 4 * k, c] += complex(r0, i0)
-                        sums[group, b, 4 * k + 1, c] += complex(r1, i1)
-                        sums[group, b, 4 * k + 2, c] += complex(r2, i2)
-                        sums[group, b, 4 * k + 3, c] += complex(r3, i3)
-    return sums.sum(axis=0)[:, :n_freq]
+    n_blocks, n_channels = blocks.size - 1, pairs.shape[0]
+    room = _SUMS // (n_batch * n_channels * n_freq)
+    n_groups = max(1, min(-(-_GROUPS // n_blocks), room, -(-n_voxels // 64)))
+    middle, tabulated = n_freq >= 5, start.shape[1] > 0
+    most = np.max(edges[1:] - edges[:-1])
+    sums = np.zeros((n_groups, n_batch, n_channels, n_freq), np.complex128)
+    for job in prange(n_blocks * n_groups):
+        block, group = job // n_groups, job % n_groups
+        antennas = members[edges[block] : edges[block + 1]]
+        rows, r = np.empty(_ROWS * _ROW * most, real), np.empty(_TILE)
+        weighed, w = np.empty(rows.size, real), np.empty(8 * _ROW, real)
+        used = rows[: _ROWS * _ROW * antennas.size]
+        low, high = (
+            n_voxels * group // n_groups,
+            n_voxels * (group + 1) // n_groups,
+        )
+        n_tiles = -(-(high - low) // _TILE)
+        for tile in range(n_tiles):
+            first = low + (high - low) * tile // n_tiles
+            n = low + (high - low) * (tile + 1) // n_tiles - first
+            if tabulated:
+                _look_up(start, step, antennas, first, n, rows)
+            else:
+                _compute(points, positions, antennas, wave, first, n, r, rows)
+            whole = _complete(antennas.size, n, middle, rows)
+            for b in range(n_batch):
+                _weigh(x[b], first, n, whole, used, weighed)
+                for c in range(blocks[block], blocks[block + 1]):
+                    t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
+                    _channel(weighed, rows, t, rows, u, whole, w)
+                    _frequencies(w, whole, n_freq, sums[group, b, c])
+    return sums.sum(axis=0)
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True, error_model="numpy")
+@njit(parallel=True, cache=True, error_model="numpy")
 def adjoint(
-    y: Array, p: Array, q: Array, dp: Array, dq: Array, tx: Array, rx: Array
+    y: Array,
+    start: Array,
+    step: Array,
+    points: Array,
+    positions: Array,
+    wave: tuple[float, float, bool],
+    blocks: Array,
+    members: Array,
+    edges: Array,
+    pairs: Array,
 ) -> Array:
-    """Return Σ_kc conj(p q (dp dq)^k) y of shape ``(batch, voxels)``.
+    """Return voxels ``(batch, voxels)`` of data ``(batch, n_channels, n_freq)``.
 
-    The sum over frequencies is Horner's rule in conj(dp dq).
+    Arguments as of `forward`. The sum over frequencies is Horner's rule.
     """
     real = y.real.dtype
-    n_batch, n_freq, n_channels = y.shape
-    n_tx, n_rx, n_voxels = p.shape[0], q.shape[0], p.shape[1]
-    passes = (n_freq + _UNROLL - 1) // _UNROLL
-    data = np.zeros((n_batch, n_channels, passes * _UNROLL), y.dtype)
-    data[:, :, :n_freq] = y.transpose(0, 2, 1)
-    n_tiles = (n_voxels + _TILE - 1) // _TILE
+    n_batch, n_freq = y.shape[0], y.shape[2]
+    n_voxels = max(points.shape[1], start.shape[1])
+    n_blocks = blocks.size - 1
+    n_groups = max(1, min(_GROUPS, -(-n_voxels // 64)))
+    middle, tabulated = n_freq >= 5, start.shape[1] > 0
+    most = np.max(edges[1:] - edges[:-1])
     x = np.zeros((n_batch, n_voxels), y.dtype)
-    for group in prange(_GROUPS):
-        ps, dps = np.empty((2, n_tx, _TILE), real), np.empty((2, n_tx, _TILE), real)
-        qs, dqs = np.empty((2, n_rx, _TILE), real), np.empty((2, n_rx, _TILE), real)
-        step, wave = np.empty((2, _TILE), real), np.empty((2, _TILE), real)
-        sums, h = np.empty((2, n_batch, _TILE), real), np.empty((2, _TILE), real)
-        sr, si, wr, wi, hr, hi = step[0], step[1], wave[0], wave[1], h[0], h[1]
-        for tile in range(group, n_tiles, _GROUPS):
-            first = tile * _TILE
-            n = min(_TILE, n_voxels - first)
-            _split(p, first, n, ps)
-            _split(q, first, n, qs)
-            _split(dp, first, n, dps)
-            _split(dq, first, n, dqs)
+    for group in prange(n_groups):
+        rows, r = np.empty(_ROWS * _ROW * most, real), np.empty(_TILE)
+        w, sums = np.empty(10 * _ROW, real), np.empty(2 * _ROW * n_batch, real)
+        low, high = (
+            n_voxels * group // n_groups,
+            n_voxels * (group + 1) // n_groups,
+        )
+        n_tiles = -(-(high - low) // _TILE)
+        for tile in range(n_tiles):
+            first = low + (high - low) * tile // n_tiles
+            n = low + (high - low) * (tile + 1) // n_tiles - first
             sums[:] = 0
-            for c in range(n_channels):
-                _product(dps, tx[c], dqs, rx[c], n, step)
-                _product(ps, tx[c], qs, rx[c], n, wave)
-                for b in range(n_batch):
-                    h[:] = 0
-                    for k in range(passes - 1, -1, -1):
-                        y0, y1 = data[b, c, 4 * k], data[b, c, 4 * k + 1]
-                        y2, y3 = data[b, c, 4 * k + 2], data[b, c, 4 * k + 3]
-                        a0, o0, a1, o1 = y0.real, y0.imag, y1.real, y1.imag
-                        a2, o2, a3, o3 = y2.real, y2.imag, y3.real, y3.imag
-                        for i in range(n):
-                            a, o, u, w = hr[i], hi[i], sr[i], si[i]
-                            a, o = a * u + o * w + a3, o * u - a * w + o3
-                            a, o = a * u + o * w + a2, o * u - a * w + o2
-                            a, o = a * u + o * w + a1, o * u - a * w + o1
-                            hr[i], hi[i] = a * u + o * w + a0, o * u - a * w + o0
-                    re, im = sums[0, b], sums[1, b]
-                    for i in range(n):
-                        re[i] += hr[i] * wr[i] + hi[i] * wi[i]
-                        im[i] += hi[i] * wr[i] - hr[i] * wi[i]
+            for block in range(n_blocks):
+                antennas = members[edges[block] : edges[block + 1]]
+                if tabulated:
+                    _look_up(start, step, antennas, first, n, rows)
+                else:
+                    _compute(points, positions, antennas, wave, first, n, r, rows)
+                whole = _complete(antennas.size, n, middle, rows)
+                for c in range(blocks[block], blocks[block + 1]):
+                    t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
+                    _channel(rows, rows, t, rows, u, whole, w)
+                    for b in range(n_batch):
+                        _focus(y[b, c], w, whole, sums, 2 * _ROW * b)
             for b in range(n_batch):
+                at = 2 * _ROW * b
                 for i in range(n):
-                    x[b, first + i] = complex(sums[0, b, i], sums[1, b, i])
+                    x[b, first + i] = complex(sums[at + i], sums[at + _ROW + i])
     return x
