@@ -210,41 +210,39 @@ class NearFieldMIMO(Operator):
         return xp.reshape(image, (*batch, *self.in_shape))
 
     def _kernel_forward(self, x: Array) -> Array:
-        from sparsesolve.operators import near_field_kernels as kernels
+        from sparsesolve.operators import near_field_compiled as compiled
 
-        x = np.ascontiguousarray(x)
+        x, blocks = np.ascontiguousarray(x), self._blocks
         y = np.empty((len(x), self.out_shape[0], len(self.channels)), x.dtype)
         for run, waves in self._runs():
-            found = kernels.forward(x, *waves, run.length)
+            found = compiled.forward(x, waves, blocks[1:], run.length)
             part = y[:, run.first : run.first + run.length]
-            part[:, :, self._blocks.order] = found.swapaxes(1, 2)
+            part[:, :, blocks.order] = found.swapaxes(1, 2)
         return y
 
     def _kernel_adjoint(self, y: Array) -> Array:
-        from sparsesolve.operators import near_field_kernels as kernels
+        from sparsesolve.operators import near_field_compiled as compiled
 
+        blocks = self._blocks
         x: Array = 0
         for run, waves in self._runs():
-            part = y[:, run.first : run.first + run.length, self._blocks.order]
+            part = y[:, run.first : run.first + run.length, blocks.order]
             part = np.ascontiguousarray(part.swapaxes(1, 2))
-            x = x + kernels.adjoint(part, *waves)
+            x = x + compiled.adjoint(part, waves, blocks[1:], self._n_voxels)
         return x
 
     def _runs(self) -> Iterator[tuple[Run, tuple[Any, ...]]]:
         """Yield the runs of frequencies with what the kernels need of the waves."""
         step, runs = self._spacing
-        turns = self.sign / self.speed
-        places = (self._antennas.positions, self._blocks)
+        turns, freq = self.sign / self.speed, to_numpy(self.freq)
         none = np.empty((1, 0), self.in_dtype)
         for i, run in enumerate(runs):
-            hertz = float(to_numpy(self.freq)[run.first])
-            wave = (turns * hertz, turns * step, self.spreading)
+            wave = np.array([turns * freq[run.first], turns * step, self.spreading])
+            tables, points = (none, none), self._points
             if self._tabulated:
                 change, starts = self._tables
-                tables, points = (starts[i], change), np.empty((3, 0))
-            else:
-                tables, points = (none, none), self._points
-            yield run, (*tables, points, places[0], wave, *places[1][1:])
+                tables = (starts[i], change)
+            yield run, (*tables, points, self._antennas.positions, wave)
 
     def _plain_forward(self, x: Array) -> Array:
         """Return data (batch, n_freq, channels...) of voxels (batch, voxels)."""

@@ -27,12 +27,11 @@ from sparsesolve.lanes import load, splat, store, total, width
 # they would compete for the same places of the cache.
 _TILE = 512
 _ROW = _TILE + 16
-# The number of groups of voxels depends on sizes only, so that sums do not depend on
-# the number of threads; their partial sums take at most this many numbers.
-_GROUPS = 64
-_SUMS = 2**22
 # Rows of an antenna: its wave and the change per frequency, real and imaginary parts.
 _ROWS = 4
+Waves = tuple[Array, Array, Array, Array, Array]
+Blocks = tuple[Array, Array, Array, Array]
+
 # Without the promise that NaN and infinity never come: they must come out again.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
@@ -104,20 +103,20 @@ def _compute(
     points: Array,
     positions: Array,
     antennas: Array,
-    wave: tuple[float, float, bool],
+    wave: Array,
     first: int,
     n: int,
     r: Array,
     out: Array,
 ) -> None:
-    """Compute what `_look_up` copies: `wave` has turns per metre and whether 1/r."""
+    """Compute what `_look_up` copies; see `near_field_compiled` for `wave`."""
     distance = r[:n]
     for a in range(antennas.size):
         row = _ROWS * _ROW * a
         re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
         _distances(points, positions[antennas[a]], first, distance)
         _phasors(distance, wave[0], re, im)
-        if wave[2]:
+        if wave[2] != 0:
             _spread(distance, re, im)
         row += 2 * _ROW
         re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
@@ -130,7 +129,7 @@ def _complete(n_antennas: int, n: int, middle: bool, out: Array) -> int:
 
     Returns the number of voxels with those that were added.
     """
-    whole = -(-n // width(out)) * width(out)
+    whole: int = -(-n // width(out)) * width(out)
     for row in range(0, _ROWS * _ROW * n_antennas, _ROW):
         for i in range(n, whole):
             out[row + i] = 0
@@ -292,128 +291,84 @@ def _focus(y: Array, w: Array, n: int, sums: Array, at: int) -> None:
         store(sums, j, load(sums, j) + b * c - a * s)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def forward(
-    x: Array,
-    start: Array,
-    step: Array,
-    points: Array,
-    positions: Array,
-    wave: tuple[float, float, bool],
-    blocks: Array,
-    members: Array,
-    edges: Array,
-    pairs: Array,
-    n_freq: int,
-) -> Array:
-    """Return data of shape ``(batch, n_channels, n_freq)`` of one run of frequencies.
+@njit(cache=True, error_model="numpy")
+def _measure(
+    x: Array, waves: Waves, blocks: Blocks, block: int, low: int, high: int, out: Array
+) -> None:
+    """Add the data of one block of channels from the voxels low to high to `out`."""
+    start, step, points, positions, wave = waves
+    first_of, members, edges, pairs = blocks
+    real, n_freq = x.real.dtype, out.shape[2]
+    antennas = members[edges[block] : edges[block + 1]]
+    rows = np.empty(_ROWS * _ROW * antennas.size, real)
+    weighed, w, r = np.empty_like(rows), np.empty(8 * _ROW, real), np.empty(_TILE)
+    n_tiles = -(-(high - low) // _TILE)
+    for tile in range(n_tiles):
+        first = low + (high - low) * tile // n_tiles
+        n = low + (high - low) * (tile + 1) // n_tiles - first
+        if start.shape[1]:
+            _look_up(start, step, antennas, first, n, rows)
+        else:
+            _compute(points, positions, antennas, wave, first, n, r, rows)
+        whole = _complete(antennas.size, n, n_freq >= 5, rows)
+        for b in range(x.shape[0]):
+            _weigh(x[b], first, n, whole, rows, weighed)
+            for c in range(first_of[block], first_of[block + 1]):
+                t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
+                _channel(weighed, rows, t, rows, u, whole, w)
+                _frequencies(w, whole, n_freq, out[b, c])
 
-    Parameters
-    ----------
-    x : (batch, voxels) complex array
-    start, step : (n_antennas, voxels) complex arrays
-        Waves at the first frequency and their changes; of no voxel if they are to be
-        computed.
-    points : (3, voxels) float64 array, m
-    positions : (n_antennas, 3) float64 array, m
-    wave : tuple
-        Turns per metre at the first frequency and per frequency step, and whether
-        waves fall off with distance: for waves that are computed.
-    blocks : (n_blocks + 1,) array
-        First channel of each block of channels, and their number.
-    members, edges : arrays
-        Antennas of block b are ``members[edges[b]:edges[b + 1]]``.
-    pairs : (n_channels, 2) array
-        Antennas of each channel, counted within its block.
-    n_freq : int
-    """
-    real = x.real.dtype
-    n_batch, n_voxels = x.shape
-    n_blocks, n_channels = blocks.size - 1, pairs.shape[0]
-    room = _SUMS // (n_batch * n_channels * n_freq)
-    n_groups = max(1, min(-(-_GROUPS // n_blocks), room, -(-n_voxels // 64)))
-    middle, tabulated = n_freq >= 5, start.shape[1] > 0
-    most = np.max(edges[1:] - edges[:-1])
-    sums = np.zeros((n_groups, n_batch, n_channels, n_freq), np.complex128)
-    for job in prange(n_blocks * n_groups):
-        block, group = job // n_groups, job % n_groups
-        antennas = members[edges[block] : edges[block + 1]]
-        rows, r = np.empty(_ROWS * _ROW * most, real), np.empty(_TILE)
-        weighed, w = np.empty(rows.size, real), np.empty(8 * _ROW, real)
-        used = rows[: _ROWS * _ROW * antennas.size]
-        low, high = (
-            n_voxels * group // n_groups,
-            n_voxels * (group + 1) // n_groups,
-        )
-        n_tiles = -(-(high - low) // _TILE)
-        for tile in range(n_tiles):
-            first = low + (high - low) * tile // n_tiles
-            n = low + (high - low) * (tile + 1) // n_tiles - first
-            if tabulated:
+
+@njit(cache=True, error_model="numpy")
+def _image(
+    y: Array, waves: Waves, blocks: Blocks, low: int, high: int, out: Array
+) -> None:
+    """Put the image of all channels on the voxels low to high into `out`."""
+    start, step, points, positions, wave = waves
+    first_of, members, edges, pairs = blocks
+    real, n_batch, n_freq = y.real.dtype, y.shape[0], y.shape[2]
+    most = 0
+    for block in range(edges.size - 1):
+        most = max(most, edges[block + 1] - edges[block])
+    rows, r = np.empty(_ROWS * _ROW * most, real), np.empty(_TILE)
+    w, sums = np.empty(10 * _ROW, real), np.empty(2 * _ROW * n_batch, real)
+    n_tiles = -(-(high - low) // _TILE)
+    for tile in range(n_tiles):
+        first = low + (high - low) * tile // n_tiles
+        n = low + (high - low) * (tile + 1) // n_tiles - first
+        sums[:] = 0
+        for block in range(first_of.size - 1):
+            antennas = members[edges[block] : edges[block + 1]]
+            if start.shape[1]:
                 _look_up(start, step, antennas, first, n, rows)
             else:
                 _compute(points, positions, antennas, wave, first, n, r, rows)
-            whole = _complete(antennas.size, n, middle, rows)
-            for b in range(n_batch):
-                _weigh(x[b], first, n, whole, used, weighed)
-                for c in range(blocks[block], blocks[block + 1]):
-                    t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
-                    _channel(weighed, rows, t, rows, u, whole, w)
-                    _frequencies(w, whole, n_freq, sums[group, b, c])
-    return sums.sum(axis=0)
+            whole = _complete(antennas.size, n, n_freq >= 5, rows)
+            for c in range(first_of[block], first_of[block + 1]):
+                t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
+                _channel(rows, rows, t, rows, u, whole, w)
+                for b in range(n_batch):
+                    _focus(y[b, c], w, whole, sums, 2 * _ROW * b)
+        for b in range(n_batch):
+            at = 2 * _ROW * b
+            for i in range(n):
+                out[b, first + i] = complex(sums[at + i], sums[at + _ROW + i])
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def adjoint(
-    y: Array,
-    start: Array,
-    step: Array,
-    points: Array,
-    positions: Array,
-    wave: tuple[float, float, bool],
-    blocks: Array,
-    members: Array,
-    edges: Array,
-    pairs: Array,
-) -> Array:
-    """Return voxels ``(batch, voxels)`` of data ``(batch, n_channels, n_freq)``.
+def measure_all(x: Array, waves: Waves, blocks: Blocks, sums: Array) -> None:
+    """Add the data of each group of voxels to `sums`, (groups, *data)."""
+    n_groups, n_voxels = sums.shape[0], x.shape[1]
+    for job in prange(n_groups * (blocks[0].size - 1)):
+        block, group = job // n_groups, job % n_groups
+        low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
+        _measure(x, waves, blocks, block, low, high, sums[group])
 
-    Arguments as of `forward`. The sum over frequencies is Horner's rule.
-    """
-    real = y.real.dtype
-    n_batch, n_freq = y.shape[0], y.shape[2]
-    n_voxels = max(points.shape[1], start.shape[1])
-    n_blocks = blocks.size - 1
-    n_groups = max(1, min(_GROUPS, -(-n_voxels // 64)))
-    middle, tabulated = n_freq >= 5, start.shape[1] > 0
-    most = np.max(edges[1:] - edges[:-1])
-    x = np.zeros((n_batch, n_voxels), y.dtype)
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def image_all(y: Array, waves: Waves, blocks: Blocks, n_groups: int, x: Array) -> None:
+    """Put the image of the data `y` into `x`, (batch, voxels)."""
+    n_voxels = x.shape[1]
     for group in prange(n_groups):
-        rows, r = np.empty(_ROWS * _ROW * most, real), np.empty(_TILE)
-        w, sums = np.empty(10 * _ROW, real), np.empty(2 * _ROW * n_batch, real)
-        low, high = (
-            n_voxels * group // n_groups,
-            n_voxels * (group + 1) // n_groups,
-        )
-        n_tiles = -(-(high - low) // _TILE)
-        for tile in range(n_tiles):
-            first = low + (high - low) * tile // n_tiles
-            n = low + (high - low) * (tile + 1) // n_tiles - first
-            sums[:] = 0
-            for block in range(n_blocks):
-                antennas = members[edges[block] : edges[block + 1]]
-                if tabulated:
-                    _look_up(start, step, antennas, first, n, rows)
-                else:
-                    _compute(points, positions, antennas, wave, first, n, r, rows)
-                whole = _complete(antennas.size, n, middle, rows)
-                for c in range(blocks[block], blocks[block + 1]):
-                    t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
-                    _channel(rows, rows, t, rows, u, whole, w)
-                    for b in range(n_batch):
-                        _focus(y[b, c], w, whole, sums, 2 * _ROW * b)
-            for b in range(n_batch):
-                at = 2 * _ROW * b
-                for i in range(n):
-                    x[b, first + i] = complex(sums[at + i], sums[at + _ROW + i])
-    return x
+        low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
+        _image(y, waves, blocks, low, high, x)

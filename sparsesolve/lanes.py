@@ -10,16 +10,16 @@ is added becomes one instruction.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types  # noqa: TID253 - only kernels come here
 from numba.extending import (  # noqa: TID253
     intrinsic,
+    lower_builtin,
     models,
-    overload,
     register_model,
+    type_callable,
 )
 
 __all__ = ["load", "splat", "store", "total", "width"]
@@ -57,7 +57,7 @@ def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return builder.bitcast(place, vector.as_pointer())
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def width(typing: Any, array: Any) -> Any:
     """Return how many of an array's numbers make a vector."""
 
@@ -67,7 +67,7 @@ def width(typing: Any, array: Any) -> Any:
     return types.intp(array), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def load(typing: Any, array: Any, i: Any) -> Any:
     """Return the vector that begins at index `i` of a contiguous 1-D array."""
 
@@ -79,7 +79,7 @@ def load(typing: Any, array: Any, i: Any) -> Any:
     return Lanes(array.dtype)(array, types.intp), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def store(typing: Any, array: Any, i: Any, vector: Any) -> Any:
     """Write a vector to where index `i` of a contiguous 1-D array begins."""
 
@@ -91,7 +91,7 @@ def store(typing: Any, array: Any, i: Any, vector: Any) -> Any:
     return types.void(array, types.intp, vector), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def splat(typing: Any, x: Any) -> Any:
     """Return the vector that holds `x` throughout."""
 
@@ -105,7 +105,7 @@ def splat(typing: Any, x: Any) -> Any:
     return Lanes(x)(x), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def total(typing: Any, vector: Any) -> Any:
     """Return the sum of a vector's numbers, added pairwise."""
 
@@ -122,28 +122,22 @@ def total(typing: Any, vector: Any) -> Any:
     return vector.dtype(vector), generate
 
 
-def _elementwise(instruction: str) -> Callable[..., Any]:
-    @intrinsic  # type: ignore[misc]
-    def apply(typing: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, instruction)(*arguments, flags=("contract",))
+def _act_elementwise(function: Any, instruction: str) -> None:
+    """Teach Numba an operator between two vectors of one type."""
 
-        return a(a, b), generate
+    @type_callable(function)
+    def typed(context: Any) -> Any:
+        def result(a: Any, b: Any) -> Any:
+            return a if isinstance(a, Lanes) and a == b else None
 
-    def choose(a: Any, b: Any) -> Any:
-        # Numba wants both signatures the same, annotations included
-        def chosen(a: Any, b: Any) -> Any:
-            return apply(a, b)
+        return result
 
-        return chosen if isinstance(a, Lanes) and a == b else None
-
-    return choose
+    @lower_builtin(function, Lanes, Lanes)
+    def lowered(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # contract: a product that is added is one instruction
+        return getattr(builder, instruction)(*arguments, flags=("contract",))
 
 
-for _function, _instruction in (
-    (operator.add, "fadd"),
-    (operator.iadd, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-):
-    overload(_function)(_elementwise(_instruction))
+_act_elementwise(operator.add, "fadd")
+_act_elementwise(operator.sub, "fsub")
+_act_elementwise(operator.mul, "fmul")

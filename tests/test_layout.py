@@ -22,7 +22,7 @@ HEAVY = "cupy h5py matplotlib numba pylops pyproximal skimage torch".split()
 # Import direction: a file imports its own layer and those before it. What is not named
 # here lies in the middle: losses, problem, the loop, solvers, files.
 LAYERS = {
-    **dict.fromkeys(("backends", "checks", "kernels", "memory"), 0),
+    **dict.fromkeys(("backends", "checks", "kernels", "lanes", "memory"), 0),
     **dict.fromkeys(("operators", "priors"), 1),
     "applications": 3,
     "cli": 4,
