@@ -237,11 +237,12 @@ class NearFieldMIMO(Operator):
         turns, freq = self.sign / self.speed, to_numpy(self.freq)
         none = np.empty((1, 0), self.in_dtype)
         for i, run in enumerate(runs):
-            wave = np.array([turns * freq[run.first], turns * step, self.spreading])
+            change = turns * step if run.length > 1 else 0.0
+            wave = np.array([turns * freq[run.first], change, self.spreading])
             tables, points = (none, none), self._points
             if self._tabulated:
-                change, starts = self._tables
-                tables = (starts[i], change)
+                changes, starts = self._tables
+                tables = (starts[i], changes)
             yield run, (*tables, points, self._antennas.positions, wave)
 
     def _plain_forward(self, x: Array) -> Array:

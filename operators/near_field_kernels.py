@@ -43,17 +43,22 @@ def _times(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array]:
 
 
 @njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _part(values: Array, first: int, n: int, out: Array, row: int) -> None:
+    """Copy real and imaginary parts of a tile to the two rows of `out` at `row`."""
+    re, im, tile = out[row : row + n], out[row + _ROW : row + _ROW + n], values[first:]
+    for i in range(n):
+        re[i], im[i] = tile[i].real, tile[i].imag
+
+
+@njit(cache=True, error_model="numpy")
 def _look_up(
     start: Array, step: Array, antennas: Array, first: int, n: int, out: Array
 ) -> None:
     """Copy a tile of the tables of some antennas to the rows of `out`."""
     for a in range(antennas.size):
         row = _ROWS * _ROW * a
-        for i in range(n):
-            wave, change = start[antennas[a], first + i], step[antennas[a], first + i]
-            out[row + i], out[row + _ROW + i] = wave.real, wave.imag
-            out[row + 2 * _ROW + i] = change.real
-            out[row + 3 * _ROW + i] = change.imag
+        _part(start[antennas[a]], first, n, out, row)
+        _part(step[antennas[a]], first, n, out, row + 2 * _ROW)
 
 
 @njit(cache=True, error_model="numpy", fastmath=_FAST)
@@ -75,7 +80,7 @@ def _phasors(r: Array, per_metre: float, re: Array, im: Array) -> None:
     """
     for i in range(r.size):
         turns = r[i] * per_metre
-        x = (turns - math.floor(turns + 0.5)) * (math.pi / 2)
+        x = (turns - np.floor(turns + 0.5)) * (math.pi / 2)
         u = x * x
         s = -1 / 1307674368000.0 * u + 1 / 6227020800.0
         s = (s * u - 1 / 39916800.0) * u + 1 / 362880.0
@@ -120,7 +125,8 @@ def _compute(
             _spread(distance, re, im)
         row += 2 * _ROW
         re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
-        _phasors(distance, wave[1], re, im)
+        if wave[1] != 0:
+            _phasors(distance, wave[1], re, im)
 
 
 @njit(cache=True, error_model="numpy")
@@ -146,15 +152,15 @@ def _complete(n_antennas: int, n: int, middle: bool, out: Array) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def _weigh(x: Array, first: int, n: int, whole: int, rows: Array, out: Array) -> None:
-    """Put waves times voxels into the rows of `out`, zeros where voxels were added."""
+def _weigh(w: Array, n: int, rows: Array, out: Array) -> None:
+    """Put waves times the voxels in the first rows of `w` into the rows of `out`."""
     for row in range(0, rows.size, _ROWS * _ROW):
-        for i in range(n, whole):
-            out[row + i], out[row + _ROW + i] = 0, 0
-        for i in range(n):
-            a, b, v = rows[row + i], rows[row + _ROW + i], x[first + i]
-            out[row + i] = a * v.real - b * v.imag
-            out[row + _ROW + i] = a * v.imag + b * v.real
+        for i in range(0, n, width(w)):
+            j = row + i
+            a, b = load(rows, j), load(rows, j + _ROW)
+            a, b = _times(a, b, load(w, i), load(w, i + _ROW))
+            store(out, j, a)
+            store(out, j + _ROW, b)
 
 
 @njit(cache=True, error_model="numpy")
@@ -300,7 +306,7 @@ def _measure(
     first_of, members, edges, pairs = blocks
     real, n_freq = x.real.dtype, out.shape[2]
     antennas = members[edges[block] : edges[block + 1]]
-    rows = np.empty(_ROWS * _ROW * antennas.size, real)
+    rows = np.zeros(_ROWS * _ROW * antennas.size, real)
     weighed, w, r = np.empty_like(rows), np.empty(8 * _ROW, real), np.empty(_TILE)
     n_tiles = -(-(high - low) // _TILE)
     for tile in range(n_tiles):
@@ -312,7 +318,10 @@ def _measure(
             _compute(points, positions, antennas, wave, first, n, r, rows)
         whole = _complete(antennas.size, n, n_freq >= 5, rows)
         for b in range(x.shape[0]):
-            _weigh(x[b], first, n, whole, rows, weighed)
+            for i in range(n, whole):
+                w[i], w[_ROW + i] = 0, 0
+            _part(x[b], first, n, w, 0)
+            _weigh(w, whole, rows, weighed)
             for c in range(first_of[block], first_of[block + 1]):
                 t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
                 _channel(weighed, rows, t, rows, u, whole, w)
@@ -330,7 +339,7 @@ def _image(
     most = 0
     for block in range(edges.size - 1):
         most = max(most, edges[block + 1] - edges[block])
-    rows, r = np.empty(_ROWS * _ROW * most, real), np.empty(_TILE)
+    rows, r = np.zeros(_ROWS * _ROW * most, real), np.empty(_TILE)
     w, sums = np.empty(10 * _ROW, real), np.empty(2 * _ROW * n_batch, real)
     n_tiles = -(-(high - low) // _TILE)
     for tile in range(n_tiles):

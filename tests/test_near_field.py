@@ -8,7 +8,7 @@ from sparsesolve import memory
 from sparsesolve.applications.radar_simulation import reference_array
 from sparsesolve.backends import to_device, to_numpy
 from sparsesolve.metrics import peak_width
-from sparsesolve.operators import Grid, NearFieldMIMO
+from sparsesolve.operators import Grid, NearFieldMIMO, near_field
 
 C = 299792458.0
 TX = np.array([[-0.1, 0.02, 0.0], [0.1, -0.03, 0.01]])
@@ -360,3 +360,77 @@ def test_too_much_memory_is_refused_before_it_is_taken(monkeypatch):
 
 def test_memory_is_asked_of_the_system():
     assert 2**20 < memory.available_bytes() < 2**50
+
+
+@pytest.mark.parametrize("n_freq", [1, 2, 4, 5, 6, 9, 10, 13])
+@pytest.mark.parametrize("tables", [2**28, 0], ids=["tables", "computed"])
+def test_any_number_of_frequencies(n_freq, tables, monkeypatch):
+    # five at a time, the rest one by one; waves looked up or computed
+    monkeypatch.setattr(near_field, "_LARGEST_TABLES", tables)
+    freq = 2e9 + 0.7e9 * np.arange(n_freq)
+    M = explicit(TX, RX, freq, GRID, sign=1, spreading=n_freq % 2 == 0)
+    x, y = complex_noise((2, *GRID.shape)), complex_noise((2, n_freq, 2, 3), seed=1)
+    options = {"sign": 1, "spreading": n_freq % 2 == 0, "dtype": "complex128"}
+    A = NearFieldMIMO(TX, RX, freq, GRID, **options)
+    wanted = np.einsum("ktrv,bv->bktr", M, x.reshape(2, -1))
+    assert relative(A(x), wanted) < 1e-13
+    wanted = np.einsum("ktrv,bktr->bv", M.conj(), y).reshape(x.shape)
+    assert relative(A.H(y), wanted) < 1e-13
+
+
+@pytest.mark.parametrize("library", ["numpy", "array_api_strict"])
+@pytest.mark.parametrize("tables", [2**28, 0], ids=["tables", "computed"])
+def test_a_monostatic_raster(library, tables, monkeypatch):
+    # each position its own transmitter and receiver, in more blocks than one
+    pytest.importorskip(library)
+    monkeypatch.setattr(near_field, "_LARGEST_TABLES", tables)
+    side = np.linspace(-0.1, 0.1, 7)
+    places = np.stack(np.meshgrid(side, side, [0.0]), axis=-1).reshape(-1, 3)
+    pairs = np.repeat(np.arange(49), 2).reshape(-1, 2)
+    M = explicit(places, places, FREQ, GRID)[:, np.arange(49), np.arange(49)]
+    x, y = complex_noise(GRID.shape, "complex64"), complex_noise((8, 49), "complex64")
+    A = NearFieldMIMO(places, places, FREQ, GRID, channels=pairs).to(library)
+    assert relative(to_numpy(A(to_device(x, library))), M @ x.reshape(-1)) < 2e-6
+    wanted = np.einsum("kcv,kc->v", M.conj(), y)
+    back = to_numpy(A.adjoint(to_device(y, library))).reshape(-1)
+    assert relative(back, wanted) < 2e-6
+
+
+def test_channels_far_apart_share_blocks_in_any_order():
+    rng = np.random.default_rng(4)
+    tx, rx = 0.2 * rng.standard_normal((2, 70, 3)) - np.array([0, 0, 1])
+    pairs = rng.permutation(70 * 70)[:300]
+    pairs = np.stack(np.divmod(pairs, 70), axis=1)
+    A = NearFieldMIMO(tx, rx, FREQ, GRID, channels=pairs, dtype="complex128")
+    full = NearFieldMIMO(tx, rx, FREQ, GRID, dtype="complex128")
+    x, y = complex_noise(GRID.shape), complex_noise(A.out_shape)
+    assert relative(A(x), full(x)[:, pairs[:, 0], pairs[:, 1]]) < 1e-13
+    spread = np.zeros(full.out_shape, complex)
+    spread[:, pairs[:, 0], pairs[:, 1]] = y
+    assert relative(A.H(y), full.H(spread)) < 1e-13
+
+
+def test_an_antenna_that_does_both_has_one_table():
+    one = NearFieldMIMO(TX, TX, FREQ, GRID)
+    two = NearFieldMIMO(TX, TX + np.array([0, 0, 0.01]), FREQ, GRID)
+    assert one.needed_bytes < two.needed_bytes
+
+
+def test_memory_of_a_large_volume_and_of_the_reference_study():
+    side = np.linspace(-0.15, 0.15, 61)
+    tx, rx = reference_array()
+    large = NearFieldMIMO(
+        np.concatenate([tx, tx[:4] + 0.01]),
+        rx[:9],
+        np.linspace(4e9, 16e9, 11),
+        Grid(side, side, side + 0.5),
+    )
+    assert np.prod(large.out_shape) == 1584
+    assert large.needed_bytes < 300e6
+    assert study().needed_bytes < 8 * 2340 * 30625 / 20
+
+
+def test_infinity_in_the_image_is_not_hidden():
+    x = np.zeros(GRID.shape, "complex64")
+    x[0, 0, 0] = np.nan
+    assert not np.isfinite(NearFieldMIMO(TX, RX, FREQ, GRID)(x)).any()
