@@ -8,6 +8,7 @@ from .l1 import ElasticNet as ElasticNet
 from .quadratic import SquaredL2 as SquaredL2
 from .groups import GroupL2 as GroupL2
 from .total_variation import TotalVariation as TotalVariation
+from .fused_lasso import FusedLasso as FusedLasso
 from .lp import Lp as Lp
 from .bounds import NonNegative as NonNegative
 from .bounds import Box as Box

@@ -28,5 +28,6 @@ from . import priors as priors
 from . import solvers as solvers
 from . import stopping as stopping
 from . import testing as testing
+from . import vtk as vtk
 
 __version__: str

@@ -5,8 +5,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
-from sparsesolve.backends import Array, array_namespace, expand, inner
+from sparsesolve.backends import (
+    Array,
+    array_namespace,
+    dtype_of,
+    expand,
+    inner,
+    is_array,
+    native_dtype,
+    real_dtype,
+)
+from sparsesolve.operators.base import Operator
 
 
 class ConvergenceWarning(RuntimeWarning):
@@ -73,6 +84,53 @@ def normal_cg(
         n_iter += 1
     _warn_if_short(power, goal, tol, n_iter)
     return x * scale, n_iter
+
+
+def per_entry(rho: Any, x: Array, n_axes: int) -> Any:
+    """Return `rho` in the precision of `x`, ready to meet `n_axes` axes of an item."""
+    if not is_array(rho):
+        return float(rho)
+    xp = array_namespace(x, rho)
+    real = native_dtype(xp, real_dtype(dtype_of(x)))
+    return expand(xp.astype(rho, real, copy=False), n_axes)
+
+
+class NormalEquations:
+    """Minimises ‖Ax − u‖² + rho ‖x − w‖² by conjugate gradients, started warm.
+
+    Without a preconditioner: on the reference radar the diagonal of AᴴA + rho I, which
+    varies twelvefold over the voxels, takes 10 to 25 % more steps than none, and the
+    same equations in the domain of the data up to 30 % more.
+
+    Parameters
+    ----------
+    A : Operator
+    tol, max_iter
+        See `normal_cg`.
+    why : str
+        Why it is used, added to `method`.
+    """
+
+    def __init__(self, A: Operator, tol: float, max_iter: int, why: str = "") -> None:
+        self.A, self.tol, self.max_iter = A, tol, max_iter
+        self.method = (
+            f"conjugate gradients to a relative residual of {tol:g}, warm-started{why}"
+        )
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        A, n = self.A, len(self.A.in_shape)
+        rho = per_entry(rho, w, n)
+        x, _ = normal_cg(
+            lambda x: A.gram(x) + rho * x,
+            A.adjoint(u) + rho * w,
+            w if warm is None else warm,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            n_axes=n,
+        )
+        return x, A.forward(x), x
 
 
 def _ratio(a: Array, b: Array, counts: Array) -> Array:

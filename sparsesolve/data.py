@@ -10,7 +10,7 @@ from pathlib import Path
 from sparsesolve.datasets.registry import REGISTRY, DataSet
 from sparsesolve.schema import suggest
 
-__all__ = ["find", "names", "table"]
+__all__ = ["cache_folder", "find", "names", "table"]
 
 
 def names() -> list[str]:
@@ -89,10 +89,11 @@ def _folders() -> Iterator[Path]:
     root = Path(__file__).resolve().parents[1]
     if (root / "setup.cfg").is_file():
         yield root.parent / "shared" / "data"
-    yield _cache()
+    yield cache_folder()
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the user's cache folder for sparsesolve, which need not exist yet."""
     home = Path.home()
     if os.environ.get("XDG_CACHE_HOME"):
         base = Path(os.environ["XDG_CACHE_HOME"])
@@ -120,7 +121,7 @@ def _download(name: str, entry: DataSet) -> Path:
             f"install pooch); or {get_it}"
         ) from None
     pooch.get_logger().setLevel("WARNING")
-    for file, path in _files(_cache(), entry).items():
+    for file, path in _files(cache_folder(), entry).items():
         try:
             pooch.retrieve(
                 entry.addresses[file],
@@ -134,7 +135,7 @@ def _download(name: str, entry: DataSet) -> Path:
                 f"data set {name!r}: {file} could not be downloaded from "
                 f"{entry.addresses[file]} ({_first_line(error)}); {get_it}"
             ) from error
-    return _cache() / entry.place
+    return cache_folder() / entry.place
 
 
 def _first_line(error: Exception) -> str:

@@ -64,8 +64,10 @@ def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
             return
         for item in columns(type(obj)):
             value = getattr(obj, item.name)
-            if value is not None:
-                value = value if isinstance(value, LazyArray) else np.asarray(value)
+            if value is not None and not (isinstance(value, tuple) and not value):
+                value = (
+                    value if isinstance(value, LazyArray) else _storable_array(value)
+                )
                 unit = item.units[0]
                 write_array(file, item.name, value, unit=unit, compression=compression)
 
@@ -133,6 +135,17 @@ def load(
         return _build(path, cls, given)
 
 
+def _storable_array(value: Any) -> np.ndarray[Any, Any]:
+    """Return an array, text as UTF-8 of a fixed length, which needs no pointers."""
+    array = np.asarray(value)
+    if array.dtype.kind != "U":
+        return array
+    import h5py
+
+    raw = np.char.encode(array, "utf-8")
+    return raw.astype(h5py.string_dtype("utf-8", raw.dtype.itemsize))
+
+
 def _record_class(kind: str) -> Any:
     cls = class_of(kind)
     if not all(item.metadata for item in dataclasses.fields(cls)):
@@ -162,6 +175,8 @@ def _read(file: Any, item: Column, lazy_bytes: int) -> Any:
     if item.may_stay_in_file and dataset.nbytes > lazy_bytes:
         return LazyArray(file.filename, (item.name,))
     value = read_array(dataset)
+    if value.dtype.kind == "S":
+        value = np.char.decode(value, "utf-8", "replace")
     return value.item() if item.layouts == ((),) and value.size == 1 else value
 
 

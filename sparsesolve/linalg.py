@@ -2,14 +2,13 @@
 
 The minimiser of ‖Ax − u‖² + rho ‖x − w‖² is the inner step of ADMM and of alternating
 methods. `regularized_inverse` finds the cheapest way to it: exactly where the operator
-has singular vectors that are cheap to apply, or a Gram matrix that is small; else by
-warm-started conjugate gradients.
+has singular vectors that are cheap to apply, or a Gram matrix that repays its cost;
+else by warm-started conjugate gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce, singledispatch
 from typing import Any, Protocol
 
@@ -17,17 +16,21 @@ import numpy as np
 
 from sparsesolve.backends import (
     Array,
-    abs_squared,
     array_namespace,
     conj,
     dtype_of,
-    expand,
-    is_array,
     is_complex,
     native_dtype,
     real_dtype,
 )
-from sparsesolve.conjugate_gradients import ConvergenceWarning, normal_cg
+from sparsesolve.conjugate_gradients import (
+    ConvergenceWarning,
+    NormalEquations,
+    normal_cg,
+    per_entry,
+)
+from sparsesolve.gram_inverse import GramInverse, data_gram
+from sparsesolve.near_field_gram import near_field_gram
 from sparsesolve.operators.base import Adjoint, Operator, Scaled
 from sparsesolve.operators.blocks import LeftMultiply, RightMultiply
 from sparsesolve.operators.dense import Dense
@@ -35,17 +38,22 @@ from sparsesolve.operators.diagonal import Diagonal, Identity
 from sparsesolve.operators.fourier import Convolution, Fourier
 from sparsesolve.operators.kronecker import Kronecker
 from sparsesolve.operators.mask import Mask
+from sparsesolve.singular_form import SingularForm
 
 __all__ = [
+    "METHODS",
     "ConvergenceWarning",
+    "GramInverse",
     "RegularizedInverse",
     "SingularForm",
+    "data_gram",
     "exact_inverse",
+    "near_field_gram",
     "normal_cg",
     "regularized_inverse",
 ]
 
-Map = Callable[[Array], Array]
+METHODS = "auto", "exact", "cg"
 
 
 class RegularizedInverse(Protocol):
@@ -79,17 +87,28 @@ class RegularizedInverse(Protocol):
 
 
 def regularized_inverse(
-    A: Operator, *, tol: float = 1e-6, max_iter: int = 500
+    A: Operator,
+    *,
+    method: str = "auto",
+    n_solves: int = 100,
+    tol: float = 1e-6,
+    max_iter: int = 500,
 ) -> RegularizedInverse:
     """Return an object that minimises ‖Ax − u‖² + rho ‖x − w‖² for any w, u, rho.
 
     Parameters
     ----------
     A : Operator
-        Solved exactly if `exact_inverse` knows a way for its type, whose cost is paid
-        here; then a solve costs about two applications of A and two of its adjoint.
+    method : "auto", "exact" or "cg"
+        "exact" is what `exact_inverse` knows for the operator's type, its set-up paid
+        here. "auto" takes it, too, but conjugate gradients ("cg") where the set-up is
+        that of a `GramInverse` and they are predicted to be faster, or where its
+        memory is not there. The prediction looks at sizes, not at a clock or at what
+        is in the cache, so that a resumed solve makes the same choice.
+    n_solves : int
+        Solves that "auto" expects; 100 is a usual run of ADMM.
     tol : float
-        Relative residual of the conjugate gradients that solve for other operators.
+        Relative residual of the conjugate gradients.
     max_iter : int
         Their largest number of iterations in one solve; a `ConvergenceWarning` says
         when it was not enough.
@@ -97,94 +116,48 @@ def regularized_inverse(
     Returns
     -------
     RegularizedInverse
-        With `method`, a phrase, and `solve(w, u, rho, warm) -> (x, Ax, warm)`.
+        With `method`, what was chosen and why, and
+        ``solve(w, u, rho, warm) -> (x, Ax, warm)``.
+
+    Raises
+    ------
+    ValueError
+        The method is unknown.
+    TypeError
+        "exact" for an operator that has no exact inverse.
+    MemoryError
+        "exact" would not fit.
     """
-    exact = exact_inverse(A)
-    return _ConjugateGradients(A, tol, max_iter) if exact is None else exact
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; wanted one of {', '.join(METHODS)}")
+    exact = None if method == "cg" else exact_inverse(A)
+    if exact is None and method == "exact":
+        raise TypeError(
+            f"no exact inverse is known for {A!r}; take method 'auto' or 'cg'"
+        )
+    if exact is None:
+        return NormalEquations(A, tol, max_iter)
+    form: Any = exact
+    while isinstance(form, _ScaledInverse):
+        form = form.inner
+    if not isinstance(form, GramInverse):
+        return exact
+    why = form.drawback(n_solves) if method == "auto" else ""
+    if why:
+        return NormalEquations(A, tol, max_iter, why)
+    form.set_up()
+    return exact
 
 
 @singledispatch
 def exact_inverse(A: Operator) -> RegularizedInverse | None:
     """Return an exact `RegularizedInverse` of `A`, or None if none is cheap.
 
-    Register a function for the type of an operator of your own to teach it one.
+    That of an operator with a `data_gram` is a `GramInverse`. Register a function for
+    the type of an operator of your own to teach it another.
     """
-    return None
-
-
-@dataclass(frozen=True)
-class SingularForm:
-    """A = U diag(d) Vᴴ with orthonormal columns in U and V: everything in closed form.
-
-    With c = Vᴴw and e = d̄ (Uᴴu − d c) / (|d|² + rho), x = w + V e and
-    Ax = U d (c + e). Rounding errors grow by no more than 1/√rho, where solving with
-    the Gram matrix lets them grow by 1/rho.
-
-    Parameters
-    ----------
-    to_model, from_model, to_data, from_data : callable
-        Vᴴ, V, Uᴴ and U, all times one positive number if they share it, as
-        unnormalised Fourier transforms do.
-    d : array or float
-        Singular values, or any numbers with U and V to match.
-    n_axes : int
-        Axes of one unknown's coefficients.
-    method : str
-        What it is.
-    real : bool
-        The callables take real arrays only; complex ones are solved as two.
-    """
-
-    to_model: Map
-    from_model: Map
-    to_data: Map
-    from_data: Map
-    d: Any
-    n_axes: int
-    method: str
-    real: bool = False
-
-    def solve(
-        self, w: Array, u: Array, rho: Any, warm: Any = None
-    ) -> tuple[Array, Array, Any]:
-        if self.real and (is_complex(w) or is_complex(u)):
-            x, image, _ = self.solve(_parts(w), _parts(u), rho)
-            return _whole(x), _whole(image), warm
-        d = self.d
-        conjugate, power = (conj(d), abs_squared(d)) if is_array(d) else (d, d * d)
-        rho = _broadcastable(rho, w, self.n_axes)
-        c = self.to_model(w)
-        e = conjugate * (self.to_data(u) - d * c) / (power + rho)
-        return w + self.from_model(e), self.from_data(d * (c + e)), warm
-
-    def adjoint(self) -> SingularForm:
-        """The form of Aᴴ: U and V change places."""
-        return replace(
-            self,
-            to_model=self.to_data,
-            from_model=self.from_data,
-            to_data=self.to_model,
-            from_data=self.from_model,
-            d=conj(self.d) if is_array(self.d) else self.d,
-        )
-
-
-def _parts(x: Array) -> Array:
-    xp = array_namespace(x)
-    return xp.stack([xp.real(x), xp.imag(x)] if is_complex(x) else [x, x * 0.0])
-
-
-def _whole(parts: Array) -> Array:
-    return parts[0, ...] + 1j * parts[1, ...]
-
-
-def _broadcastable(rho: Any, x: Array, n_axes: int) -> Any:
-    """`rho` in the precision of `x`, ready to meet `n_axes` axes of coefficients."""
-    if not is_array(rho):
-        return float(rho)
-    xp = array_namespace(x, rho)
-    real = native_dtype(xp, real_dtype(dtype_of(x)))
-    return expand(xp.astype(rho, real, copy=False), n_axes)
+    gram = data_gram(A)
+    return None if gram is None else GramInverse(A, gram)
 
 
 def _same(x: Array) -> Array:
@@ -285,7 +258,7 @@ class _DenseInverse:
         self, w: Array, u: Array, rho: Any, warm: Any = None
     ) -> tuple[Array, Array, Any]:
         A, Q = self.A, self.basis
-        rho = _broadcastable(rho, w, 1)
+        rho = per_entry(rho, w, 1)
         if self.wide:
             z = Q.forward(Q.adjoint(u - A.forward(w)) / (self.values + rho))
             return w + A.adjoint(z), u - rho * z, warm
@@ -329,29 +302,6 @@ class _ScaledInverse:
 def _(A: Scaled) -> RegularizedInverse | None:
     form = exact_inverse(A.inner)
     return _ScaledInverse(A.factor, form) if form is not None and A.factor else None
-
-
-class _ConjugateGradients:
-    def __init__(self, A: Operator, tol: float, max_iter: int) -> None:
-        self.A, self.tol, self.max_iter = A, tol, max_iter
-        self.method = (
-            f"conjugate gradients to a relative residual of {tol:g}, warm-started"
-        )
-
-    def solve(
-        self, w: Array, u: Array, rho: Any, warm: Any = None
-    ) -> tuple[Array, Array, Any]:
-        A, n = self.A, len(self.A.in_shape)
-        rho = _broadcastable(rho, w, n)
-        x, _ = normal_cg(
-            lambda x: A.gram(x) + rho * x,
-            A.adjoint(u) + rho * w,
-            w if warm is None else warm,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            n_axes=n,
-        )
-        return x, A.forward(x), x
 
 
 def _svd(a: Array) -> tuple[Array, Array, Array]:

@@ -7,7 +7,7 @@ phase of a reflectivity is random and seldom known.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,31 @@ from numpy.typing import NDArray
 from sparsesolve import checks
 from sparsesolve.backends import Array, to_numpy
 from sparsesolve.operators.grid import Grid
+from sparsesolve.profiles import integrated_sidelobe, peak_sidelobe, peak_width
+
+if TYPE_CHECKING:
+    from sparsesolve.problem import Problem
 
 __all__ = [
     "contrast",
     "entropy",
+    "integrated_sidelobe",
     "nmse",
     "peak_position",
+    "peak_sidelobe",
     "peak_width",
     "psnr",
+    "residual_shares",
     "side_energy",
+    "ssim",
 ]
 
 Floats = NDArray[np.float64]
+
+# Wang et al. 2004: a Gaussian window of 1.5 voxels, cut off at 3.5 of them, and the
+# two constants, as shares of the data range, that keep flat windows from 0/0.
+_SIGMA, _REACH = 1.5, 5
+_K1, _K2 = 0.01, 0.03
 
 
 def psnr(x: Array, truth: Array, *, scale: str = "max") -> float:
@@ -55,6 +68,48 @@ def nmse(x: Array, truth: Array, *, scale: str = "fit") -> float:
     estimate, target = _pair(x, truth)
     error = float(np.sum((_scaled(estimate, target, scale) - target) ** 2))
     return _decibel(error, float(np.sum(target**2)))
+
+
+def ssim(x: Array, truth: Array, *, scale: str = "max") -> float:
+    """Return the mean structural similarity of an image to the truth, at most 1.
+
+    Means, variances and covariance are taken in a Gaussian window of standard
+    deviation 1.5 voxels along every axis; the data range is the truth's maximum. The 5
+    outermost voxels, whose windows would leave the image, do not count.
+
+    Parameters
+    ----------
+    x, truth : arrays of one shape
+        Of any number of axes; each has one voxel, which is left out, or 11 and more.
+    scale : {"max", "fit", "none"}
+        As in `psnr`.
+
+    Raises
+    ------
+    ValueError
+        As `psnr`; also an axis of 2 to 10 voxels, which a window does not fit into.
+
+    References
+    ----------
+    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error
+    visibility to structural similarity", IEEE Trans. Image Process. 13 (2004) 600-612,
+    eq. 13.
+    """
+    estimate, target = _pair(x, truth)
+    a, b = np.squeeze(_scaled(estimate, target, scale)), np.squeeze(target)
+    if a.ndim == 0 or min(a.shape) <= 2 * _REACH:
+        raise ValueError(
+            f"x has shape {estimate.shape}; wanted {2 * _REACH + 1} voxels or more "
+            "along each axis that has several, so that the window fits"
+        )
+    mean_a, mean_b = _smooth(a), _smooth(b)
+    var_a, var_b = _smooth(a * a) - mean_a**2, _smooth(b * b) - mean_b**2
+    covariance = _smooth(a * b) - mean_a * mean_b
+    top = float(np.abs(b).max())
+    c1, c2 = (_K1 * top) ** 2, (_K2 * top) ** 2
+    local = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    local /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    return float(np.mean(local[(slice(_REACH, -_REACH),) * a.ndim]))
 
 
 def entropy(x: Array) -> float:
@@ -103,40 +158,50 @@ def side_energy(
     return _decibel(float(np.sum(power[~inside])), float(np.sum(power[inside])))
 
 
-def peak_width(profile: Array, positions: Array, *, drop_db: float = 3.0) -> float:
-    """Return the width of the largest peak of |profile|, `drop_db` below its top.
+def residual_shares(problem: Problem, x: Array) -> tuple[Floats, Floats]:
+    """Return ‖Ax - y‖/‖y‖ of every frequency and of every channel.
 
-    Crossings are interpolated linearly in dB; the unit is that of `positions`.
+    Entries whose weight is zero (masked ones) count in neither norm; where nothing was
+    measured the share is NaN.
 
-    Raises
-    ------
-    ValueError
-        The peak does not fall by `drop_db` on both sides within the profile.
+    Parameters
+    ----------
+    problem : Problem
+        Its data have the shape (n_freq, ...channels), as those of `NearFieldMIMO`.
+    x : array
+        The image, of the shape of the operator's input.
+
+    Returns
+    -------
+    per_frequency : (n_freq,) array
+    per_channel : array of the shape of the remaining data axes
     """
-    level = np.sqrt(_power(profile))
-    where = np.asarray(positions, dtype=np.float64)
-    if level.ndim != 1 or where.shape != level.shape:
+    if problem.batch_shape or problem.loss.y.ndim < 2:
         raise ValueError(
-            f"profile has shape {level.shape} and positions {where.shape}; wanted one "
-            "axis of equal length"
+            f"the data of problem have shape {tuple(problem.loss.y.shape)} and batch "
+            f"{problem.batch_shape}; wanted one problem with data (n_freq, channels)"
         )
-    floor = np.finfo(np.float64).tiny
-    db = 20 * np.log10(np.maximum(level, floor) / level.max())
-    top = int(np.argmax(level))
-    ends = []
-    for step in (-1, 1):
-        i = top
-        while 0 <= i < len(db) and db[i] > -drop_db:
-            i += step
-        if not 0 <= i < len(db):
-            raise ValueError(
-                f"the peak does not fall by {drop_db:g} dB within the profile; take a "
-                "longer one"
-            )
-        ends.append(
-            np.interp(-drop_db, [db[i], db[i - step]], [where[i], where[i - step]])
-        )
-    return float(abs(ends[1] - ends[0]))
+    y = to_numpy(problem.loss.y)
+    error = np.abs(to_numpy(problem.A(x)) - y).astype(np.float64) ** 2
+    power = np.abs(y).astype(np.float64) ** 2
+    weights = getattr(problem.loss, "weights", None)
+    if weights is not None:
+        used = np.broadcast_to(to_numpy(weights) > 0, y.shape)
+        error, power = np.where(used, error, 0), np.where(used, power, 0)
+    channels = tuple(range(1, y.ndim))
+    return _share(error, power, channels), _share(error, power, (0,))
+
+
+def _share(error: Floats, power: Floats, axes: tuple[int, ...]) -> Floats:
+    total = power.sum(axis=axes)
+    measured = np.where(total > 0, total, np.nan)
+    return np.asarray(np.sqrt(error.sum(axis=axes) / measured))
+
+
+def _smooth(x: Floats) -> Floats:
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(x, _SIGMA, radius=_REACH))
 
 
 def _values(name: str, x: Array) -> Floats:

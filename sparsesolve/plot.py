@@ -1,7 +1,8 @@
-"""Pictures of volumes and of convergence; matplotlib loads when one is made.
+"""Pictures of volumes, of an array, of residuals and of convergence.
 
 Every function returns a `matplotlib.figure.Figure` that belongs to nobody else: no
-window opens and no global state changes. `save` writes it.
+window opens and no global state changes. `save` writes it. matplotlib loads when a
+picture is made.
 """
 
 from __future__ import annotations
@@ -12,24 +13,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparsesolve import atomic, checks
-from sparsesolve.backends import Array, to_numpy
+from sparsesolve.backends import Array
 from sparsesolve.operators.grid import Grid
+from sparsesolve.plot_frame import (
+    MARK,
+    Floats,
+    Frame,
+    Plane,
+    decibels,
+    new_figure,
+    plain,
+    positions,
+)
+from sparsesolve.plot_radar import array, point_spread
+from sparsesolve.plot_residuals import residuals
 from sparsesolve.solution import Solution
 
-__all__ = ["convergence", "save", "volume", "volumes"]
+__all__ = [
+    "array",
+    "convergence",
+    "point_spread",
+    "residuals",
+    "save",
+    "slices",
+    "volume",
+    "volumes",
+]
 
-Floats = NDArray[np.float64]
-
-# Axes across and up of each picture, and the axis along which the maximum is taken.
-_PLANES = ((0, 1, 2), (0, 2, 1), (1, 2, 0))
-_COLORS = "inferno"
-_MARK = "#35d0ff"
-# Inches: the figure's width, what labels and colour bar take of it, and what a row
-# needs above and below its pictures.
-_WIDTH, _LABELS, _ROW_EXTRA = 10.4, 2.5, 0.95
+# What a solve may have recorded besides its residual: the name in the history, that of
+# the axis, and the colour. The first of each group is drawn.
+_CURVES = (
+    (("objective", "evidence"), "#c1502e"),
+    (("misfit", "loss"), "#3a8a4d"),
+)
+_CURVE_NAMES = {"misfit": "misfit ‖Ax − y‖", "loss": "loss f(Ax)"}
 
 
 def volume(
@@ -47,7 +66,8 @@ def volume(
     Parameters
     ----------
     x : (nx, ny, nz) array
-        Real or complex; 0 dB is its own maximum.
+        Real or complex; 0 dB is its own maximum. Where one axis has a single voxel,
+        only the plane of the other two is drawn.
     grid : Grid, optional
         Gives the axes in m; without it they count voxels.
     db_range : float, dB
@@ -105,36 +125,74 @@ def volumes(
     checks.positive("db_range", db_range)
     if not images:
         raise ValueError("images holds no image; wanted at least one")
-    levels = {name: _decibels(name, x, grid) for name, x in images.items()}
-    frame = _Frame(grid, next(iter(levels.values())).shape, antennas)
-    widths = [frame.length(across) for across, _, _ in _PLANES]
-    heights = [frame.length(up) for _, up, _ in _PLANES]
-    inches = _WIDTH - _LABELS
-    row_height = inches * max(heights) / sum(widths) + _ROW_EXTRA
-    figure = _figure((_WIDTH, row_height * len(levels) + (0.35 if title else 0.0)))
-    rows = np.atleast_1d(figure.subfigures(len(levels), 1))
-    for row, (name, db) in zip(rows, levels.items(), strict=True):
-        row.suptitle(name, x=0.012, ha="left", fontsize=11, fontweight="bold")
-        panels = row.subplots(1, 3, gridspec_kw={"width_ratios": widths})
-        for panel, plane in zip(panels, _PLANES, strict=True):
-            shown = frame.draw(panel, db, plane, db_range)
-            _circle(panel, plane, frame, truth, truth_diameter)
-        bar = row.colorbar(shown, ax=panels, shrink=0.9, pad=0.01, aspect=22)
-        bar.set_label("dB below the maximum", fontsize=9)
-        bar.ax.tick_params(labelsize=8)
-        bar.outline.set_visible(False)
-    if title:
-        figure.suptitle(title, fontsize=13)
-    return figure
+    levels = {name: decibels(name, x, grid) for name, x in images.items()}
+    frame = Frame(grid, next(iter(levels.values())).shape, antennas)
+    targets = None if truth is None else positions("truth", truth)
+
+    def projection(panel: Any, db: Floats, plane: Plane) -> tuple[Floats, str]:
+        if targets is not None:
+            _circle(panel, plane, frame, targets, truth_diameter)
+        return db.max(axis=plane[2]), f"largest along {'xyz'[plane[2]]}"
+
+    return frame.figure(levels, db_range, title, projection)
+
+
+def slices(
+    x: Array,
+    grid: Grid | None = None,
+    point: Any = None,
+    *,
+    db_range: float = 40.0,
+    title: str = "",
+) -> Any:
+    """Draw three orthogonal slices of |x| through its peak or a point, in dB.
+
+    Parameters
+    ----------
+    x, grid, db_range, title
+        See `volume`; 0 dB is the maximum of the volume, not of the slices.
+    point : (3,) array_like, m (voxels without a grid), optional
+        Where the slices meet, shown by thin lines: the voxel that holds this point; by
+        default the largest one.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        As `volume`; also a point outside the image.
+    """
+    checks.positive("db_range", db_range)
+    db = decibels("", x, grid)
+    frame = Frame(grid, db.shape)
+    peak = np.unravel_index(int(np.argmax(db)), db.shape)
+    voxel = [int(i) for i in peak] if point is None else frame.voxel(point)
+    center = [
+        float(i if grid is None else grid.axes[axis][i]) for axis, i in enumerate(voxel)
+    ]
+
+    def section(panel: Any, db: Floats, plane: Plane) -> tuple[Floats, str]:
+        across, up, along = plane
+        line = {"color": MARK, "linewidth": 0.6, "alpha": 0.7}
+        panel.axvline(center[across], **line)
+        panel.axhline(center[up], **line)
+        unit = "" if grid is None else " m"
+        where = f"{'xyz'[along]} = {center[along]:.4g}{unit}"
+        return np.take(db, voxel[along], axis=along), where
+
+    return frame.figure({title: db}, db_range, "", section)
 
 
 def convergence(solution: Solution) -> Any:
-    """Draw the residual and, where it has one, the objective of a solution.
+    """Draw what a solution's history has of residual, objective and misfit.
 
     Parameters
     ----------
     solution : Solution
-        Of one problem, with a history.
+        Of one problem, with a history. The objective (or evidence) and the misfit
+        (or the loss, the data's part of the objective) are drawn where it has them.
 
     Returns
     -------
@@ -145,21 +203,13 @@ def convergence(solution: Solution) -> Any:
         raise ValueError(
             "solution has no history of a single problem; pick one problem of a batch"
         )
-    name = next((n for n in ("objective", "loss", "evidence") if n in history), None)
-    figure = _figure((9.0 if name else 4.6, 3.2))
-    panels = np.atleast_1d(figure.subplots(1, 2 if name else 1))
-    iterations = np.arange(1, len(history["residual"]) + 1)
-    positive = np.where(history["residual"] > 0, history["residual"], np.nan)
-    panels[0].semilogy(iterations, positive, color="#2f6fb0")
-    panels[0].set(xlabel="iteration", ylabel="residual")
-    if name:
-        panels[1].plot(iterations, history[name], color="#c1502e")
-        panels[1].set(xlabel="iteration", ylabel=name)
-        low, high = float(np.min(history[name])), float(np.max(history[name]))
-        panels[1].set_yscale("log" if 0 < 10 * low < high else "linear")
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(alpha=0.3)
+    curves = [("residual", "#2f6fb0")]
+    for names, color in _CURVES:
+        curves += [(name, color) for name in names if name in history][:1]
+    figure = new_figure((0.4 + 4.0 * len(curves), 3.2))
+    panels = np.atleast_1d(figure.subplots(1, len(curves)))
+    for panel, (name, color) in zip(panels, curves, strict=True):
+        _curve(panel, name, history[name], color)
     figure.suptitle(solution.message, fontsize=10)
     return figure
 
@@ -172,116 +222,30 @@ def save(figure: Any, path: str | Path, *, dpi: float = 150) -> None:
     atomic.write_bytes(place, content.getvalue())
 
 
-def _figure(size: tuple[float, float]) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _curve(panel: Any, name: str, values: Floats, color: str) -> None:
+    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _decibels(name: str, x: Array, grid: Grid | None) -> Floats:
-    what = f"image {name!r}" if name else "x"
-    shape = tuple(x.shape)
-    if len(shape) != 3:
-        raise ValueError(f"{what} has shape {shape}; wanted a volume (nx, ny, nz)")
-    if grid is not None and shape != grid.shape:
-        raise ValueError(
-            f"{what} has shape {shape}; wanted {grid.shape}, that of the grid"
-            f"{checks.swapped(shape, grid.shape)}"
-        )
-    checks.finite(what, x)
-    magnitude = np.asarray(np.abs(to_numpy(x)), np.float64)
-    top = float(magnitude.max())
-    if top == 0:
-        raise ValueError(f"{what} is zero everywhere; there is nothing to draw")
-    return np.asarray(20 * np.log10(np.maximum(magnitude / top, 1e-300)))
-
-
-class _Frame:
-    """Axes of the pictures: voxel edges in m, or counted."""
-
-    def __init__(
-        self, grid: Grid | None, shape: tuple[int, ...], antennas: Any
-    ) -> None:
-        centers = [np.arange(n) for n in shape] if grid is None else list(grid.axes)
-        self.unit = "voxels" if grid is None else "m"
-        self.edges = [_edges(np.asarray(c, float)) for c in centers]
-        self.limits = [(e[0], e[-1]) for e in self.edges]
-        self.antennas = None
-        if antennas is not None:
-            self.antennas = np.atleast_2d(np.asarray(antennas, float))
-            self.limits = [
-                (min(a, p.min() - 0.03 * (b - a)), max(b, p.max() + 0.03 * (b - a)))
-                for (a, b), p in zip(self.limits, self.antennas.T, strict=True)
-            ]
-
-    def length(self, axis: int) -> float:
-        low, high = self.limits[axis]
-        return float(high - low)
-
-    def draw(
-        self, panel: Any, db: Floats, plane: tuple[int, int, int], db_range: float
-    ) -> Any:
-        across, up, along = plane
-        shown = panel.pcolormesh(
-            self.edges[across],
-            self.edges[up],
-            db.max(axis=along).T,
-            vmin=-db_range,
-            vmax=0,
-            cmap=_COLORS,
-            rasterized=True,
-        )
-        if self.antennas is not None:
-            panel.plot(
-                self.antennas[:, across],
-                self.antennas[:, up],
-                linestyle="none",
-                marker="v",
-                markersize=4.5,
-                markerfacecolor="#b8c4cc",
-                markeredgecolor="black",
-                markeredgewidth=0.5,
-            )
-        panel.set(
-            aspect="equal",
-            facecolor="black",
-            xlim=self.limits[across],
-            ylim=self.limits[up],
-            xlabel=f"{'xyz'[across]} ({self.unit})",
-            ylabel=f"{'xyz'[up]} ({self.unit})",
-        )
-        panel.set_title(f"largest along {'xyz'[along]}", fontsize=8, color="0.35")
-        panel.locator_params(axis="x", nbins=5)
-        panel.tick_params(labelsize=8)
-        return shown
-
-
-def _edges(centers: Floats) -> Floats:
-    if centers.size == 1:
-        return np.array([centers[0] - 0.5e-3, centers[0] + 0.5e-3])
-    middle = (centers[1:] + centers[:-1]) / 2
-    first, last = 2 * centers[0] - middle[0], 2 * centers[-1] - middle[-1]
-    return np.concatenate([[first], middle, [last]])
+    iterations = np.arange(1, len(values) + 1)
+    low, high = float(np.min(values)), float(np.max(values))
+    log = name == "residual" or 0 < 10 * low < high
+    # The zero of a residual that vanished has no place on a logarithmic axis.
+    shown = np.where(values > 0, values, np.nan) if log else values
+    panel.plot(iterations, shown, color=color, marker="." if len(values) < 9 else "")
+    panel.set_yscale("log" if log else "linear")
+    panel.set(xlabel="iteration", ylabel=_CURVE_NAMES.get(name, name))
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    plain(panel)
 
 
 def _circle(
-    panel: Any,
-    plane: tuple[int, int, int],
-    frame: _Frame,
-    truth: Any,
-    diameter: float | None,
+    panel: Any, plane: Plane, frame: Frame, truth: Floats, diameter: float | None
 ) -> None:
-    if truth is None:
-        return
     from matplotlib.patches import Circle
 
     longest = max(frame.length(axis) for axis in range(3))
     radius = longest / 40 if diameter is None else diameter / 2
-    for point in np.atleast_2d(np.asarray(truth, float)):
+    for point in truth:
         center = (point[plane[0]], point[plane[1]])
         panel.add_patch(
-            Circle(center, radius, fill=False, edgecolor=_MARK, linewidth=1.2)
+            Circle(center, radius, fill=False, edgecolor=MARK, linewidth=1.2)
         )

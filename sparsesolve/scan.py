@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from sparsesolve import checks
 from sparsesolve.backends import Array, Shape, to_numpy
 from sparsesolve.lazy import LazyArray
 from sparsesolve.schema import column
+
+if TYPE_CHECKING:
+    from sparsesolve.operators.grid import Grid
+    from sparsesolve.scan_check import ScanCheck
 
 LIGHT = 299_792_458.0
 """Speed of light in vacuum, m/s."""
@@ -47,6 +52,9 @@ class RadarScan:
         Wave speed in the medium; the default is vacuum.
     noise : float or None
         Standard deviation of a complex entry of `data`, in its unit.
+    steps : tuple of str
+        What was done to the data since they were measured, a sentence a step, in
+        order; the functions of `sparsesolve.applications.radar` add theirs.
 
     Raises
     ------
@@ -69,6 +77,7 @@ class RadarScan:
     sign: int = field(default=-1, metadata=column("1", ""))
     speed: float = field(default=LIGHT, metadata=column("m/s", ""))
     noise: float | None = field(default=None, metadata=column("1 V", ""))
+    steps: tuple[str, ...] = field(default=(), metadata=column("1", "step"))
 
     def __post_init__(self) -> None:
         for name in ("sign", "speed", "noise"):
@@ -86,16 +95,69 @@ class RadarScan:
             )
         freq = _frequencies(self.freq, speed)
         tx, rx = _positions("tx", self.tx), _positions("rx", self.rx)
-        _plausible_span(np.concatenate([tx, rx]))
+        _plausible_places(np.concatenate([tx, rx]))
         channels = _channels(self.channels, len(tx), len(rx))
         pairs = (len(tx), len(rx)) if channels is None else (len(channels),)
         data = _data(self.data, (len(freq), *pairs))
         mask = _mask(self.mask, data)
         _finite_where(data, mask)
         noise = None if self.noise is None else checks.positive("noise", self.noise)
-        clean = (data, freq, tx, rx, channels, mask, int(self.sign), speed, noise)
+        sign, steps = int(self.sign), _steps(self.steps)
+        clean = (data, freq, tx, rx, channels, mask, sign, speed, noise, steps)
         for item, value in zip(dataclasses.fields(self), clean, strict=True):
             object.__setattr__(self, item.name, value)
+
+    @classmethod
+    def monostatic(
+        cls,
+        data: Array,
+        freq: Array,
+        positions: Array,
+        *,
+        mask: Array | None = None,
+        sign: int = -1,
+        speed: float = LIGHT,
+        noise: float | None = None,
+        steps: tuple[str, ...] = (),
+    ) -> RadarScan:
+        """Return the scan of one antenna that is moved from place to place.
+
+        Each position is a transmitter and its own receiver: a raster of reflection
+        measurements (S11), or a synthetic aperture.
+
+        Parameters
+        ----------
+        data : (n_freq, n_positions) complex array
+        freq : (n_freq,) array, Hz
+        positions : (n_positions, 3) array, m
+        mask, sign, speed, noise, steps
+            As of `RadarScan`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            One sentence that names the argument, what it is and what was wanted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> positions = [[x, y, 0.0] for x in (-0.1, 0, 0.1) for y in (-0.1, 0, 0.1)]
+        >>> RadarScan.monostatic(np.ones((2, 9), "complex64"), [4e9, 5e9], positions)
+        RadarScan((2, 9) complex64, 4 to 5 GHz, 9 tx, 9 rx, speed 2.99792e+08 m/s)
+        """
+        places = _positions("positions", np.asarray(positions))
+        return cls(
+            data=data,
+            freq=freq,
+            tx=places,
+            rx=places,
+            channels=np.repeat(np.arange(len(places))[:, None], 2, axis=1),
+            mask=mask,
+            sign=sign,
+            speed=speed,
+            noise=noise,
+            steps=steps,
+        )
 
     def in_convention(self) -> RadarScan:
         """Return the scan with sign -1, its data conjugated if need be."""
@@ -116,12 +178,23 @@ class RadarScan:
         """
         return dataclasses.replace(self, data=np.asarray(self.data))
 
+    def check(self, grid: Grid | None = None) -> ScanCheck:
+        """Image the scan coarsely in several ways, and warn if another fits better.
+
+        See `sparsesolve.scan_check.check_scan`, which this calls.
+        """
+        from sparsesolve.scan_check import check_scan
+
+        return check_scan(self, grid)
+
     def __repr__(self) -> str:
         shape = ", ".join(str(n) for n in self.data.shape)
         low, high = self.freq[0] / 1e9, self.freq[-1] / 1e9
+        names = ", ".join(step.partition(":")[0] for step in self.steps)
+        done = f", after {names}" if names else ""
         return (
             f"RadarScan(({shape}) {self.data.dtype}, {low:g} to {high:g} GHz, "
-            f"{len(self.tx)} tx, {len(self.rx)} rx, speed {self.speed:g} m/s)"
+            f"{len(self.tx)} tx, {len(self.rx)} rx, speed {self.speed:g} m/s{done})"
         )
 
 
@@ -170,8 +243,13 @@ def _positions(name: str, value: Array) -> np.ndarray[Any, Any]:
     return points
 
 
-def _plausible_span(points: np.ndarray[Any, Any]) -> None:
+def _plausible_places(points: np.ndarray[Any, Any]) -> None:
     span = float(np.max(np.ptp(points, axis=0)))
+    if span < 1e-6:
+        raise ValueError(
+            f"all antennas of tx and rx stand at one point, {points[0].tolist()} m, "
+            "from which no image can be formed; wanted their positions in m"
+        )
     if span > MAX_SPAN:
         raise ValueError(
             f"tx and rx span {span:g} m; they look like mm or cm: wanted m (for an "
@@ -205,6 +283,15 @@ def _channels(value: Array | None, n_tx: int, n_rx: int) -> np.ndarray[Any, Any]
             "once (average repeated measurements)"
         )
     return whole
+
+
+def _steps(value: Iterable[str]) -> tuple[str, ...]:
+    items = () if isinstance(value, str) else tuple(value)
+    lines = tuple(str(item) for item in items if isinstance(item, str))
+    plain = all(line.isprintable() and line.strip() for line in lines)
+    if isinstance(value, str) or len(lines) < len(items) or not plain:
+        raise TypeError(f"steps is {value!r}; wanted a tuple of sentences, one a step")
+    return lines
 
 
 def _data(value: Array, wanted: Shape) -> Array:

@@ -214,6 +214,9 @@ PRIORS: dict[str, PriorCase] = {
     "TotalVariation, 3-D": PriorCase(
         lambda: ss.priors.TotalVariation(0.2, tol=1e-11), (2, 3, 2)
     ),
+    "FusedLasso with TotalVariation": PriorCase(
+        lambda: ss.priors.FusedLasso(0.3, tv=0.7, tol=1e-11), dtypes=REAL
+    ),
     "Lp, 0": PriorCase(lambda: ss.priors.Lp(0.7, 0)),
     "Lp, 1/2": PriorCase(lambda: ss.priors.Lp(0.7, 0.5)),
     "Lp, 2/3": PriorCase(lambda: ss.priors.Lp(0.7, 2 / 3)),
@@ -233,6 +236,9 @@ PRIORS: dict[str, PriorCase] = {
     "Magnitude of Lp": PriorCase(lambda: ss.priors.Magnitude(ss.priors.Lp(0.7, 0.5))),
     "Magnitude of TotalVariation": PriorCase(
         lambda: ss.priors.Magnitude(ss.priors.TotalVariation(0.3, tol=1e-11))
+    ),
+    "Magnitude of FusedLasso with TotalVariation": PriorCase(
+        lambda: ss.priors.Magnitude(ss.priors.FusedLasso(0.3, tv=0.7, tol=1e-11))
     ),
     "Magnitude of Box": PriorCase(lambda: ss.priors.Magnitude(ss.priors.Box(0.3, 0.9))),
     "Magnitude of Simplex": PriorCase(lambda: ss.priors.Magnitude(ss.priors.Simplex())),

@@ -14,7 +14,7 @@ import pytest
 
 import sparsesolve as ss
 from sparsesolve import cli
-from sparsesolve.applications import radar, radar_demo, results
+from sparsesolve.applications import radar, radar_demo, radar_imaging, results
 from sparsesolve.operators import Grid, NearFieldMIMO
 
 COMMANDS = [
@@ -28,7 +28,7 @@ COMMANDS = [
     ["data", "list"],
     ["data", "find"],
 ]
-VOLUME = ["--center", "0", "0", "0.4", "--extent", "0.1", "0.1", "0.1"]
+VOLUME = ["--grid=-0.05:0.05,-0.05:0.05,0.35:0.45"]
 
 
 @pytest.fixture
@@ -113,7 +113,10 @@ def test_reconstruct_writes_solution_picture_and_metrics(scan_file, tmp_path, ca
     assert image(scan_file, out) == 0
     assert sorted(p.name for p in out.iterdir()) == [
         "bench.png",
+        "bench_convergence.png",
         "bench_l1.h5",
+        "bench_residuals.png",
+        "bench_slices.png",
         "metrics.csv",
     ]
     assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
@@ -169,7 +172,12 @@ def test_options_reach_the_model(scan_file, tmp_path, capsys):
         (["--speed", "0"], "speed is 0"),
         (["--colour", "red"], "No such option"),
         (["--resume", "absent.h5"], "absent.h5 does not exist"),
-        (["--center", "0", "0", "0"], "inside the voxel"),
+        (["--grid=-0.04:0.04,-0.04:0.04,0:0.08"], "inside the voxel"),
+        (["--grid", "0.1:0.2"], "--grid is '0.1:0.2'; wanted X0:X1,Y0:Y1,Z0:Z1"),
+        (["--grid", "0.2:0.1,0:1,0:1"], "lower ends first"),
+        (["--grid", "a:b,0:1,0:1"], "wanted X0:X1"),
+        (["--form", "noise-ball"], "needs the noise"),
+        (["--noise", "1", "--snr", "20"], "give one of the two"),
     ],
 )
 def test_bad_options_end_in_one_line(scan_file, tmp_path, capfd, options, message):
@@ -180,6 +188,21 @@ def test_bad_options_end_in_one_line(scan_file, tmp_path, capfd, options, messag
     assert not out.exists() or not any(
         p.suffix in (".png", ".csv") or p.name == "bench_l1.h5" for p in out.iterdir()
     )
+
+
+@pytest.mark.parametrize("prior", ["tv", "l1+tv", "group"])
+def test_every_prior_and_the_noise_ball(scan_file, tmp_path, prior, capsys):
+    options = ["--prior", prior, "--form", "noise-ball", "--snr", "30"]
+    assert (
+        image(scan_file, tmp_path / "out", *options, "--vti", "--max-iter", "20") == 0
+    )
+    assert "epsilon: " in capsys.readouterr().err
+    solution = ss.load(tmp_path / "out" / f"bench_{prior}.h5")
+    scan, grid = ss.load(scan_file), Grid.box((0, 0, 0.4), 0.1, 0.02)
+    wanted = radar.reconstruct(scan, grid, prior, form="noise_ball", snr=30)
+    # the box's middle is rounded otherwise
+    assert np.linalg.norm(solution.x - wanted.x) < 0.1 * np.linalg.norm(wanted.x)
+    assert (tmp_path / "out" / f"bench_{prior}.vti").stat().st_size > 1000
 
 
 def test_bad_files_end_in_one_line(scan_file, tmp_path, capsys):
@@ -228,7 +251,7 @@ def small_demo(monkeypatch):
     monkeypatch.setattr(radar, "simulate_scan", quiet)
     monkeypatch.setattr(radar, "reference_grid", lambda: coarse)
     monkeypatch.setattr(radar_demo, "phantom_grid", lambda: grid(0.005))
-    monkeypatch.setattr(radar, "LAM_SHARE", 0.9)  # few voxels, few iterations
+    monkeypatch.setattr(radar_imaging, "LAM_SHARE", 0.9)  # few voxels, few iterations
 
 
 def absent(name):
@@ -244,7 +267,15 @@ def test_demo_without_measured_data_says_where_to_get_them(
     assert "measured: skipped, data set 'merit' was not found; get it" in seen.err
     assert len(seen.out.splitlines()) == 4
     names = sorted(p.name for p in tmp_path.iterdir())
-    assert names == ["metrics.csv", "simulated.h5", "simulated.png", "simulated_l1.h5"]
+    assert names == [
+        "metrics.csv",
+        "simulated.h5",
+        "simulated.png",
+        "simulated_convergence.png",
+        "simulated_l1.h5",
+        "simulated_residuals.png",
+        "simulated_slices.png",
+    ]
     assert isinstance(ss.load(tmp_path / "simulated.h5"), ss.RadarScan)
 
 

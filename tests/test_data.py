@@ -213,4 +213,4 @@ def test_cache_of_each_system(tmp_path, monkeypatch, platform, place):
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setattr(data.Path, "home", lambda: tmp_path)
     monkeypatch.setattr(data, "sys", SimpleNamespace(platform=platform))
-    assert data._cache() == tmp_path / place / "sparsesolve"
+    assert data.cache_folder() == tmp_path / place / "sparsesolve"

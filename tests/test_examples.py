@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
-NEEDS = {"compressed_sensing_pylops": "pylops", "deblur_image": "skimage"}
+NEEDS = {
+    "compressed_sensing_pylops": "pylops",
+    "deblur_image": "skimage",
+    "radar_from_touchstone": "skrf",
+}
+# What follows the folder on the command line: a smaller problem of the same kind.
+SMALL = {"radar_monostatic_scan": ["13"]}
 SAYS = {
     "your_own_operator": "30, 42, 110, 160",
     "your_own_prior": "PrimalDual: error 0.",
@@ -19,6 +25,9 @@ SAYS = {
     "error_bars": "learned, 0.3 true",
     "hdf5_mapping": "the same after saving: True",
     "radar_breast_phantom": "0.5 of lam_max",
+    "radar_simulated": "magnitude-l1+tv  PSNR",
+    "radar_from_touchstone": "subtract: minus a reference scan",
+    "radar_monostatic_scan": "20 iterations",
     "interrupt_and_resume": "equal bit for bit: True",
 }
 
@@ -40,7 +49,14 @@ def test_it_runs(name, tmp_path, request):
     if name == "radar_breast_phantom":
         request.getfixturevalue("merit_folder")
     run = subprocess.run(
-        [sys.executable, "-W", "error", str(FOLDER / f"{name}.py"), str(tmp_path)],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            str(FOLDER / f"{name}.py"),
+            str(tmp_path),
+            *SMALL.get(name, []),
+        ],
         cwd=tmp_path,
         env={**os.environ, "MPLBACKEND": "Agg"},
         capture_output=True,

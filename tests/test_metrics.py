@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import sparsesolve as ss
 from sparsesolve import metrics
 from sparsesolve.backends import to_device
 from sparsesolve.operators import Grid
@@ -99,6 +100,108 @@ def test_width_of_a_known_peak():
     )
 
 
+def test_sidelobes_of_a_sinc():
+    # 20 log10 of the largest sidelobe of sin(πt)/(πt), at t = 1.43030
+    t = np.linspace(-6, 6, 12001)
+    assert metrics.peak_sidelobe(np.sinc(t)) == pytest.approx(-13.2615, abs=1e-3)
+    # energy within ±1 by quadrature of the closed form, of all that within ±6
+    fine = np.linspace(0, 6, 600001)
+    power = np.sinc(fine) ** 2
+    main, total = power[fine <= 1].sum(), power.sum()
+    wanted = 10 * math.log10((total - main) / main)
+    assert metrics.integrated_sidelobe(np.sinc(t), t) == pytest.approx(wanted, abs=0.01)
+
+
+def test_sidelobes_of_a_listed_profile():
+    profile = np.array([3.0, 1.0, 5.0, 10.0, 4.0, 2.0, 2.5, 0.0])
+    assert metrics.peak_sidelobe(profile) == pytest.approx(20 * math.log10(0.3))
+    # main lobe from 1 to 5; trapezoids of the squares
+    main = (1 + 25) / 2 + (25 + 100) / 2 + (100 + 16) / 2 + (16 + 4) / 2
+    sides = (9 + 1) / 2 + (4 + 6.25) / 2 + 6.25 / 2
+    found = metrics.integrated_sidelobe(1j * profile, np.arange(8))
+    assert found == pytest.approx(10 * math.log10(sides / main))
+    # around another of its peaks, which is not the largest
+    other = metrics.peak_sidelobe(profile, peak=6)
+    assert other == pytest.approx(20 * math.log10(10 / 2.5))
+    # it falls by 6.02 dB in a step
+    width = metrics.peak_width(np.array([1.0, 2, 1, 9]), np.arange(4), peak=1)
+    assert width == pytest.approx(2 * 3 / (20 * math.log10(2)))
+
+
+def test_a_lone_main_lobe_has_no_sidelobes():
+    assert metrics.peak_sidelobe(np.array([1.0, 2.0, 1.0])) == -math.inf
+    positions = np.arange(3.0)
+    assert metrics.integrated_sidelobe(np.array([1.0, 2, 1]), positions) == -math.inf
+    assert metrics.integrated_sidelobe(np.ones(1), np.zeros(1)) == -math.inf
+
+
+@pytest.mark.parametrize("shape", [(17, 12, 14), (20, 1, 15), (40,)])
+def test_ssim_is_that_of_scikit_image(rng, shape):
+    structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
+    truth = np.abs(rng.standard_normal(shape))
+    x = (truth + 0.3 * rng.standard_normal(shape)) * np.exp(1j * rng.random(shape))
+    magnitude = np.squeeze(np.abs(x))
+    fit = float(np.sum(np.abs(x) * truth) / np.sum(np.abs(x) ** 2))
+    scales = {"none": 1.0, "max": truth.max() / magnitude.max(), "fit": fit}
+    for scale, c in scales.items():
+        wanted = structural_similarity(
+            c * magnitude,
+            np.squeeze(truth),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=truth.max(),
+        )
+        assert metrics.ssim(x, truth, scale=scale) == pytest.approx(wanted, rel=1e-10)
+        assert wanted < 0.99
+
+
+def test_ssim_of_the_truth_is_one(rng):
+    truth = rng.random((12, 11, 13)).astype("float32")
+    assert metrics.ssim(5 * truth, truth) == pytest.approx(1, abs=1e-6)
+    assert metrics.ssim(truth, truth, scale="none") == 1
+    assert metrics.ssim(0 * truth, truth) < 0.1
+
+
+def test_residual_shares_are_ratios_of_norms(rng):
+    y = rng.standard_normal((3, 2, 4)) + 1j * rng.standard_normal((3, 2, 4))
+    A = ss.operators.Identity((3, 2, 4))
+    x = 0.5 * rng.standard_normal((3, 2, 4)) + 0j
+    frequency, channel = metrics.residual_shares(
+        ss.Problem(ss.LeastSquares(A, y), None), x
+    )
+    norm = np.linalg.norm
+    np.testing.assert_allclose(
+        frequency, [norm(x[k] - y[k]) / norm(y[k]) for k in range(3)]
+    )
+    np.testing.assert_allclose(channel, norm(x - y, axis=0) / norm(y, axis=0))
+
+
+def test_masked_entries_have_no_part_in_residual_shares(rng):
+    y = rng.standard_normal((3, 4)) + 0j
+    weights = np.ones((3, 4))
+    weights[1, 2] = weights[:, 0] = 0
+    A = ss.operators.Identity((3, 4))
+    x = rng.standard_normal((3, 4)) + 0j
+    frequency, channel = metrics.residual_shares(
+        ss.Problem(ss.LeastSquares(A, y, weights), None), x
+    )
+    assert np.isnan(channel[0])
+    used = [0, 2]
+    wanted = np.linalg.norm((x - y)[used, 2]) / np.linalg.norm(y[used, 2])
+    assert channel[2] == pytest.approx(wanted)
+    used = [1, 3]
+    wanted = np.linalg.norm((x - y)[1, used]) / np.linalg.norm(y[1, used])
+    assert frequency[1] == pytest.approx(wanted)
+
+
+def test_residual_shares_need_frequencies_and_one_problem():
+    A = ss.operators.Identity((3,))
+    for y in (np.ones(3), np.ones((2, 3))):
+        with pytest.raises(ValueError, match="one problem with data"):
+            metrics.residual_shares(ss.Problem(ss.LeastSquares(A, y)), y)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -114,6 +217,19 @@ def test_width_of_a_known_peak():
         ),
         (lambda: metrics.peak_width(np.ones(3), np.arange(3)), "does not fall by 3 dB"),
         (lambda: metrics.peak_width(np.ones(3), np.arange(4)), "equal length"),
+        (lambda: metrics.peak_width(np.ones(3), np.array([0, 2, 1])), "not increase"),
+        (lambda: metrics.peak_width(np.eye(3), np.arange(3)), r"shape \(3, 3\)"),
+        (lambda: metrics.peak_sidelobe(np.zeros(3)), "wanted one axis with a peak"),
+        (lambda: metrics.peak_sidelobe(np.array([1, np.nan])), "profile has 1 NaN"),
+        (lambda: metrics.peak_sidelobe(np.array([1.0, 2]), peak=0), "peak is 0"),
+        (lambda: metrics.peak_sidelobe(np.array([1.0, 2]), peak=7), "peak is 7"),
+        (lambda: metrics.peak_sidelobe(np.array([])), "profile is empty"),
+        (
+            lambda: metrics.ssim(np.ones((9, 12)), np.ones((9, 12))),
+            r"shape \(9, 12\); wanted 11 voxels",
+        ),
+        (lambda: metrics.ssim(np.ones(1), np.ones(1)), "wanted 11 voxels"),
+        (lambda: metrics.ssim(np.ones((3, 2)), np.ones((2, 3))), "axes swapped"),
     ],
 )
 def test_bad_input_is_one_sentence(call, message):

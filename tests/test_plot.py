@@ -60,8 +60,35 @@ def test_axes_are_in_metres_with_voxel_edges_and_equal_aspect(image):
 
 def test_without_a_grid_the_axes_count_voxels(image):
     assert panels(plot.volume(image))[0].get_xlabel() == "x (voxels)"
-    plane = Grid(GRID.axes[0], GRID.axes[1], [0.1])
-    assert len(panels(plot.volume(image[..., :1] + 1, plane))) == 3
+
+
+def test_a_plane_is_one_picture(image):
+    plane = Grid(GRID.axes[0], [0.0], GRID.axes[2])
+    (panel,) = panels(plot.volume(image[:, :1], plane))
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("x (m)", "z (m)")
+    wanted = plot.volume(image[:, :1] + 0, None)
+    assert len(panels(wanted)) == 1
+    assert len(panels(plot.volume(np.ones((4, 1, 1))))) == 3
+
+
+def test_slices_go_through_the_peak_or_a_point(image):
+    figure = plot.slices(image, GRID)
+    db = 20 * np.log10(np.maximum(np.abs(image).astype(float) / 2, 1e-300))
+    # the largest voxel is (0, 1, 2)
+    wanted = db[:, :, 2].T, db[:, 1, :].T, db[0, :, :].T
+    for found, exact in zip(projections(figure), wanted, strict=True):
+        np.testing.assert_allclose(found, exact, atol=1e-4)
+    titles = [panel.get_title() for panel in panels(figure)]
+    assert titles == ["z = 0.13 m", "y = 0.005 m", "x = -0.01 m"]
+    front = panels(figure)[1]
+    assert [line.get_xdata()[0] for line in front.lines[:1]] == [-0.01]
+    assert front.lines[1].get_ydata()[0] == 0.13
+    # 4 mm beside the voxel (3, 0, 1), in a non-uniform axis
+    elsewhere = plot.slices(image, GRID, (0.016, -0.002, 0.114))
+    np.testing.assert_allclose(projections(elsewhere)[2], db[3].T, atol=1e-4)
+    counted = plot.slices(image, point=(3, 0, 1))
+    assert panels(counted)[0].get_title() == "z = 1"
+    np.testing.assert_allclose(projections(counted)[0], db[:, :, 1].T, atol=1e-4)
 
 
 def test_truth_is_circled_and_antennas_fit_in(image):
@@ -119,7 +146,8 @@ def test_convergence_shows_residual_and_objective():
     figure = plot.convergence(
         solution(residual=[1.0, 0.1, 0.0], objective=[9.0, 4.0, 3.0], loss=[1.0, 1, 1])
     )
-    residual, objective = figure.axes
+    residual, objective, loss = figure.axes
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), 1)
     np.testing.assert_allclose(residual.lines[0].get_ydata(), [1, 0.1, np.nan])
     np.testing.assert_allclose(objective.lines[0].get_ydata(), [9, 4, 3])
     assert residual.get_yscale() == "log"
@@ -127,6 +155,8 @@ def test_convergence_shows_residual_and_objective():
     steep = plot.convergence(solution(residual=[1.0, 0.1], objective=[99.0, 4.0]))
     assert steep.axes[1].get_yscale() == "log"
     assert len(plot.convergence(solution(residual=[1.0])).axes) == 1
+    admm = plot.convergence(solution(residual=[1.0], misfit=[2.0], objective=[2.0]))
+    assert [ax.get_ylabel() for ax in admm.axes][2] == "misfit ‖Ax − y‖"
     negative = plot.convergence(solution(residual=[1.0], objective=[-2.0]))
     assert negative.axes[1].get_yscale() == "linear"
 
@@ -156,6 +186,14 @@ def test_files_are_whole_or_absent(image, tmp_path, monkeypatch):
         (lambda x: plot.volume(x * np.nan), "NaN"),
         (lambda x: plot.volume(x, GRID, db_range=-3), "db_range is -3"),
         (lambda x: plot.volumes({}, GRID), "no image"),
+        (lambda x: plot.volume(x, GRID, truth=[1, 2]), "truth has shape"),
+        (lambda x: plot.volume(x, GRID, antennas=[[np.nan] * 3]), "antennas has 3 NaN"),
+        (lambda x: plot.slices(x[0], GRID), "wanted a volume"),
+        (lambda x: plot.slices(x * 0, GRID), "zero everywhere"),
+        (lambda x: plot.slices(x, GRID, db_range=0), "db_range is 0"),
+        (lambda x: plot.slices(x, GRID, (0, 0, 0.2)), "point has z = 0.2 m"),
+        (lambda x: plot.slices(x, GRID, (0, 0)), "point has shape"),
+        (lambda x: plot.slices(x, GRID, (0, 0, np.inf)), "point has 1 NaN"),
         (lambda x: plot.convergence(solution()), "no history"),
     ],
 )

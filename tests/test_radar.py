@@ -187,10 +187,10 @@ def test_known_noise_means_discrepancy():
     draw = rng.standard_normal((2, *scan.data.shape)) * noise / np.sqrt(2)
     data = (scan.data + draw[0] + 1j * draw[1]).astype("complex64")
     noisy = replace(scan, data=data, noise=float(noise))
-    solution = radar.reconstruct(noisy, GRID)
+    solution = radar.reconstruct(noisy, GRID, model_error=0)
     A = NearFieldMIMO.from_scan(noisy, GRID)
     misfit = np.linalg.norm(A(solution.x) - data) / np.sqrt(data.size)
-    assert 0.8 * noise < misfit <= noise * 1.001
+    assert 0.7 * noise < misfit <= noise * 1.001
     assert "noise level" in solution.choices["lam"]
 
 
@@ -223,7 +223,7 @@ def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
         ({"lam": -1.0}, "lam is -1"),
         ({"lam": "discrepancy"}, "needs a scan whose noise is known"),
         ({"lam": "held_out", "resume": "x.h5"}, "resume needs the weight"),
-        ({"prior": "tv"}, "prior is 'tv'"),
+        ({"prior": "ridge"}, "prior is 'ridge'"),
     ],
 )
 def test_bad_choices_are_one_sentence(options, message):

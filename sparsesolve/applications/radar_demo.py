@@ -19,6 +19,7 @@ from sparsesolve.io import load, save
 from sparsesolve.operators.grid import Grid
 from sparsesolve.scan import RadarScan
 from sparsesolve.solution import Solution, Status
+from sparsesolve.vtk import write_vti
 
 __all__ = ["COLUMNS", "LEGEND", "image_scan", "phantom_grid", "run"]
 
@@ -129,8 +130,12 @@ def image_scan(
     truth: Any = None,
     truth_diameter: float | None = None,
     prior: str = "l1",
+    form: str = "penalised",
     lam: float | str | None = None,
+    noise: float | None = None,
+    snr: float | None = None,
     spreading: bool = True,
+    vti: bool = False,
     max_iter: int = 300,
     tol: float = 3e-4,
     resume: str | Path | None = None,
@@ -138,9 +143,9 @@ def image_scan(
 ) -> tuple[Solution, list[dict[str, Any]]]:
     """Image a scan by back-projection and with a prior; write all that follows.
 
-    NAME_PRIOR.h5 (the solution), NAME.png and two rows of metrics.csv in `folder`;
-    while it works, NAME_PRIOR.checkpoint.h5. Arguments as of `radar.reconstruct` and
-    `plot.volumes`.
+    NAME_PRIOR.h5 (the solution), NAME.png and three pictures more, and two rows of
+    metrics.csv in `folder`; with `vti`, NAME_PRIOR.vti; while it works,
+    NAME_PRIOR.checkpoint.h5. Arguments as of `radar.reconstruct` and `plot.volumes`.
 
     Raises
     ------
@@ -156,7 +161,10 @@ def image_scan(
         scan,
         grid,
         prior,
+        form=form,
         lam=lam,
+        noise=noise,
+        snr=snr,
         spreading=spreading,
         max_iter=max_iter,
         tol=tol,
@@ -172,27 +180,49 @@ def image_scan(
     # the checkpoint goes once all else is written, and the note of it with it
     choices = {k: v for k, v in solution.choices.items() if k != "checkpoint"}
     solution = replace(solution, choices=choices)
-    weight = choices["lam"].partition(",")[0]
+    weight = choices.get("lam", "").partition(",")[0]
     if not np.any(solution.x):
-        raise ValueError(
-            f"the image of {name} is zero everywhere: lam {weight} is not below lam_max"
-        )
+        why = f"lam {weight} is not below lam_max" if weight else "noise explains all"
+        raise ValueError(f"the image of {name} is zero everywhere: {why}")
+    label = f"λ = {weight}" if weight else f"ε = {choices['epsilon'].partition(';')[0]}"
     rows.append(
         _row(name, f"magnitude-{prior}", weight, solution.x, grid, truth, started)
     )
     picture = plot.volumes(
-        {"back-projection": first, f"magnitude-{prior}, λ = {weight}": solution.x},
+        {"back-projection": first, f"magnitude-{prior}, {label}": solution.x},
         grid,
         title=_caption(name, scan),
         truth=truth,
         truth_diameter=truth_diameter,
     )
     plot.save(picture, folder / f"{name}.png")
+    _details(folder, name, scan, grid, solution, spreading)
+    if vti:
+        write_vti(folder / f"{name}_{prior}.vti", {"reflectivity": solution.x}, grid)
     save(folder / f"{name}_{prior}.h5", solution)
     add_rows(folder / "metrics.csv", rows)
     if solution.converged:
         checkpoint.unlink(missing_ok=True)
     return solution, rows
+
+
+def _details(
+    folder: Path,
+    name: str,
+    scan: RadarScan,
+    grid: Grid,
+    solution: Solution,
+    spreading: bool,
+) -> None:
+    """Draw slices through the peak, residuals and convergence."""
+    problem = radar.imaging_problem(scan, grid, spreading=spreading)
+    pictures = {
+        "slices": plot.slices(solution.x, grid, title=_caption(name, scan)),
+        "residuals": plot.residuals(problem, solution.x),
+        "convergence": plot.convergence(solution),
+    }
+    for what, picture in pictures.items():
+        plot.save(picture, folder / f"{name}_{what}.png")
 
 
 def _caption(name: str, scan: RadarScan) -> str:

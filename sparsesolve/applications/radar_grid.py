@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sparsesolve import checks
 from sparsesolve.operators.grid import Grid
 from sparsesolve.scan import RadarScan
 
-__all__ = ["scene_grid"]
+__all__ = ["scene_grid", "warn_if_behind"]
 
 # A coarse image in seconds; a finer one is one option away.
 _MAX_VOXELS = 100_000
@@ -40,6 +41,11 @@ def scene_grid(
     ------
     ValueError
         Only one of `center` and `extent` is given, or the array's plane is another.
+
+    Warns
+    -----
+    RuntimeWarning
+        The box given lies behind the array or on both its sides, see `warn_if_behind`.
     """
     if (center is None) != (extent is None):
         raise ValueError("center and extent belong together; give both or neither")
@@ -55,7 +61,48 @@ def scene_grid(
     grid = Grid.box(
         center, sides, _spacing(scan, sides) if spacing is None else spacing
     )
+    warn_if_behind(scan, grid)
     return _inside(grid, antennas) if around else grid
+
+
+def warn_if_behind(scan: RadarScan, grid: Grid) -> None:
+    """Warn of voxels that an array in a plane cannot tell from those before it.
+
+    Parameters
+    ----------
+    scan : RadarScan
+        Only arrays that lie in a plane, and not on a line, have two sides.
+    grid : Grid
+
+    Warns
+    -----
+    RuntimeWarning
+        The grid reaches through the plane of the antennas, or lies behind an array of
+        constant z, which looks towards +z.
+    """
+    antennas = np.concatenate([scan.tx, scan.rx])
+    center = antennas.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(antennas - center, full_matrices=False)
+    if len(sizes) < 3 or sizes[2] > 0.01 * sizes[0] or sizes[1] <= 0.01 * sizes[0]:
+        return
+    points = grid.points.reshape(-1, 3)
+    if grid.region is not None:
+        points = points[grid.region.ravel()]
+    side = (points - center) @ axes[2]
+    if side.min() < 0 < side.max():
+        warnings.warn(
+            f"the grid lies on both sides of the plane of the antennas ({grid!r}): "
+            "echoes from before and from behind it are the same; keep to one side",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    elif abs(axes[2, 2]) > 0.99 and points[:, 2].max() < antennas[:, 2].min():
+        warnings.warn(
+            f"the grid lies behind the array, at smaller z ({grid!r}): the image is a "
+            "mirror image, unless the antennas do face towards -z",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _faces_z(antennas: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Near-field radar: from a scan to an image and the numbers that describe it."""
+"""From a scan to a regularised image, and the numbers that describe one."""
 
 from __future__ import annotations
 
@@ -9,47 +9,55 @@ from typing import Any
 import numpy as np
 
 from sparsesolve import checks, metrics
+from sparsesolve.applications.radar_direct import usable_data
+from sparsesolve.applications.radar_grid import warn_if_behind
+from sparsesolve.applications.radar_level import DataLevel, data_level
+from sparsesolve.applications.radar_warm_start import warm_start
 from sparsesolve.backends import Array, real_dtype
 from sparsesolve.loop import solve
-from sparsesolve.losses import LeastSquares
+from sparsesolve.losses import LeastSquares, NoiseBall
 from sparsesolve.operators.grid import Grid
 from sparsesolve.operators.near_field import NearFieldMIMO
 from sparsesolve.paths import path
-from sparsesolve.priors import L1, Magnitude, Prior
+from sparsesolve.priors import L1, FusedLasso, GroupL2, Magnitude, Prior
 from sparsesolve.problem import Problem
 from sparsesolve.scan import RadarScan
 from sparsesolve.solution import Solution, Status
 from sparsesolve.solvers.base import Solver
+from sparsesolve.solvers.proximal_gradient import ProximalGradient
 
-__all__ = [
-    "back_projection",
-    "describe_image",
-    "imaging_problem",
-    "reconstruct",
-]
+__all__ = ["describe_image", "imaging_problem", "reconstruct"]
 
 LAM_SHARE = 0.5
 """Share of lam_max that is taken where the noise says nothing: at measured scans the
 model's own error, multiple reflections and an unknown medium, outweighs the receiver's
 noise many times, so that fitting down to the noise would fit clutter."""
 
+TV_SHARE = 0.3
+"""Weight of total variation over that of ℓ1 in "l1+tv": of 0.1, 0.3 and 1 the best on
+simulated plates, letters, solids and clusters, and as good as ℓ1 on points."""
+
+_TV_MOST = 1.0
+"""The same in "tv". At 10, constant magnitudes with free phases, which fit most data,
+already win on small grids."""
+
 _RULES = "share", "discrepancy", "held_out"
-# From lam_max to a thousandth of it, each 0.6 of the one before.
-_N_LAMS = 15
-
-
-def back_projection(scan: RadarScan, grid: Grid) -> Array:
-    """Return Σ e^{jk(R_t + R_r)} y over all data: complex, of shape ``grid.shape``.
-
-    The delay-and-sum image. It needs no choice and hides nothing, sidelobes included.
-    """
-    scan = scan.read()
-    A = NearFieldMIMO.from_scan(scan, grid, spreading=False)
-    return A.H(_data(scan))
+_FORMS = "penalised", "noise_ball"
+# From lam_max to a thousandth of it, each half of the one before; on the way an image
+# need only be good enough to begin the next with.
+_N_LAMS, _RATIO = 11, 2.0**-10
+_ROUGH_TOL, _ROUGH_ITER = 1e-3, 60
+# The same for every max_iter: a resumed solve must have begun at the same image.
+_START = {"max_iter": 300, "tol": 3e-4}
 
 
 def imaging_problem(
-    scan: RadarScan, grid: Grid, prior: str | Prior = "l1", *, spreading: bool = True
+    scan: RadarScan,
+    grid: Grid,
+    prior: str | Prior = "l1",
+    *,
+    spreading: bool = True,
+    radius: float | None = None,
 ) -> Problem:
     """Return the problem whose solution is the image of a scan.
 
@@ -57,19 +65,24 @@ def imaging_problem(
     ----------
     scan : RadarScan
     grid : Grid
-    prior : "l1" or Prior
-        ``"l1"`` is the sum of magnitudes, which leaves each voxel its own phase.
+    prior : {"l1", "l1+tv", "tv", "group"} or Prior
+        All act on magnitudes and leave each voxel its own phase. ``"l1"``, their sum:
+        few voxels. ``"l1+tv"``, with 0.3 of their total variation (`FusedLasso`):
+        bodies of even strength. ``"tv"``, with as much total variation as ℓ1, which
+        is needed: constant magnitudes with free phases fit most data. ``"group"``,
+        the sum of the norms of blocks of 2 x 2 x 2 voxels (`GroupL2` of the complex
+        image): few blocks, whose voxels share their fate as those around a target
+        between voxels should; the blocks lie where the grid has them.
     spreading : bool
         Whether the model has the waves' 1/(4π R_t R_r). False where amplitudes tell
         little of distances, in lossy media and next to the antennas: voxels there
         would otherwise draw all energy.
+    radius : float, optional
+        The prior is minimised under ‖Ax - y‖ <= radius, in the unit of the data,
+        instead of being added to ½‖Ax - y‖².
     """
-    scan = scan.read()
-    A = NearFieldMIMO.from_scan(scan, grid, spreading=spreading)
-    weights = None
-    if scan.mask is not None:
-        weights = scan.mask.astype(real_dtype(scan.data.dtype))
-    return Problem(LeastSquares(A, _data(scan), weights), _prior(prior))
+    warn_if_behind(scan, grid)
+    return _problem(scan.read(), grid, prior, spreading, radius)
 
 
 def reconstruct(
@@ -77,7 +90,11 @@ def reconstruct(
     grid: Grid,
     prior: str | Prior = "l1",
     *,
+    form: str = "penalised",
     lam: float | str | None = None,
+    noise: float | None = None,
+    snr: float | None = None,
+    model_error: float | None = None,
     spreading: bool = True,
     solver: Solver | None = None,
     max_iter: int = 300,
@@ -87,62 +104,88 @@ def reconstruct(
     resume: str | Path | None = None,
     progress: bool | None = None,
 ) -> Solution:
-    """Image a scan: ½‖Ax - y‖² + lam Σ|x|, or another prior.
+    """Image a scan: ½‖Ax - y‖² + lam Σ|x|, or another prior or form.
 
     Parameters
     ----------
     scan, grid, prior, spreading
         See `imaging_problem`.
+    form : {"penalised", "noise_ball"}
+        ``"noise_ball"`` minimises the prior under ‖Ax - y‖ <= ε instead, with
+        ε² = n_data (noise² + model_error²): no lam, but the noise must be known.
     lam : float, "share", "discrepancy" or "held_out", optional
         A weight, or the rule that chooses it: half of lam_max; the largest weight
-        whose misfit is within the scan's noise; the one that best predicts receivers
-        (or channels) left out. By default the discrepancy where ``scan.noise`` is
-        known, otherwise the share.
+        whose misfit is within ε; the one that best predicts receivers (or channels)
+        left out. By default the discrepancy where the noise is known, otherwise the
+        share.
+    noise, snr, model_error : float, optional
+        The noise's standard deviation or the signal-to-noise ratio in dB, by default
+        ``scan.noise``; and what the model cannot explain, by default predicted from
+        the voxels. See `data_level`.
     solver, max_iter, tol, seed, progress
-        See `sparsesolve.solve`; of each weight where a rule tries several. Below a
-        relative change of 3e-4 peaks move by a voxel at most.
+        See `sparsesolve.solve`. Below a relative change of 3e-4 peaks move by a voxel
+        at most. While a rule tries weights, at most 60 iterations to 1e-3 are made
+        for each: the total variation of magnitudes is not convex, and a good start
+        from the larger weight finds a better image.
     checkpoint, resume
-        See `sparsesolve.solve`; used where lam is a number or the share, as nothing is
-        kept while several weights are tried.
+        See `sparsesolve.solve`; used where no rule tries several weights, as nothing
+        is kept meanwhile.
 
     Returns
     -------
     Solution
-        ``choices`` says how lam was chosen and on which grid x lies.
+        ``choices`` says how lam or ε was chosen and on which grid x lies.
 
     Raises
     ------
     ValueError
-        The rule for lam is unknown or lacks what it needs.
+        The rule for lam or the form is unknown or lacks what it needs.
     KeyboardInterrupt
         Interrupted while a rule was trying weights, of which nothing is kept.
     """
+    scan = scan.read()
+    if form not in _FORMS:
+        raise ValueError(f"form is {form!r}; wanted one of {_FORMS}")
+    level = data_level(
+        scan, grid, noise=noise, snr=snr, model_error=model_error, spreading=spreading
+    )
+    common: dict[str, Any] = {"seed": seed, "progress": progress}
+    final = {"max_iter": max_iter, "tol": tol, **common}
+    final |= {"checkpoint": checkpoint, "resume": resume}
+    noted = {"grid": repr(grid), "speed": f"{scan.speed:.6g} m/s"}
+    if form == "noise_ball":
+        radius = _radius(level, lam)
+        noted["epsilon"] = f"{radius:.4g}; {level.why}" if level else ""
+        problem = imaging_problem(scan, grid, prior, spreading=spreading, radius=radius)
+        solution = solve(problem, solver, **final)
+        return replace(solution, choices={**solution.choices, **noted})
     problem = imaging_problem(scan, grid, prior, spreading=spreading)
+    fast = solver is None and problem.prior.has_prox
+    if fast:
+        # as few iterations as with the step 1/‖A‖², whose norm costs dozens more
+        solver = ProximalGradient(backtracking=True)
+        noted["solver"] = f"{solver!r}, for one prior with a prox"
     if lam is None:
-        lam = "share" if scan.noise is None else "discrepancy"
-    common: dict[str, Any] = {
-        "max_iter": max_iter,
-        "tol": tol,
-        "seed": seed,
-        "progress": progress,
-    }
+        lam = "share" if level is None else "discrepancy"
+    x0 = None
     if lam in ("discrepancy", "held_out"):
         if resume is not None:
             raise ValueError(
                 f"resume needs the weight that was begun with; lam is the rule {lam!r}"
             )
-        solution = _best_of_path(problem, str(lam), scan.noise, solver, common)
-        why = solution.choices["lam"]
+        weight, why, x0 = _best_of_path(problem, str(lam), level, solver, common)
     else:
         weight, why = _weight(problem, lam)
-        solution = solve(
-            problem.with_lam(weight),
-            solver,
-            checkpoint=checkpoint,
-            resume=resume,
-            **common,
-        )
-    noted = {"lam": why, "grid": repr(grid), "speed": f"{scan.speed:.6g} m/s"}
+        if fast and resume is None:
+            x0, noted["start"] = warm_start(
+                problem.with_lam(weight),
+                lambda part: _problem(scan, part, prior, spreading).with_lam(weight),
+                grid,
+                **_START,
+                **common,
+            )
+    solution = solve(problem.with_lam(weight), solver, x0=x0, **final)
+    noted["lam"] = why
     return replace(solution, choices={**solution.choices, **noted})
 
 
@@ -180,17 +223,53 @@ def describe_image(
     return row
 
 
-def _data(scan: RadarScan) -> Array:
-    """Return the data with zeros where they are not to be used."""
-    return scan.data if scan.mask is None else np.where(scan.mask, scan.data, 0)
+def _problem(
+    scan: RadarScan,
+    grid: Grid,
+    prior: str | Prior,
+    spreading: bool,
+    radius: float | None = None,
+) -> Problem:
+    A = NearFieldMIMO.from_scan(scan, grid, spreading=spreading)
+    chosen, y = _prior(prior, grid), usable_data(scan)
+    if radius is not None:
+        # masked entries are 0 in the data and in A x: they take no part
+        return Problem(NoiseBall(A, y, radius), chosen)
+    weights = None
+    if scan.mask is not None:
+        weights = scan.mask.astype(real_dtype(scan.data.dtype))
+    return Problem(LeastSquares(A, y, weights), chosen)
 
 
-def _prior(prior: str | Prior) -> Any:
+def _prior(prior: str | Prior, grid: Grid) -> Any:
     if isinstance(prior, Prior):
         return prior
-    if prior != "l1":
-        raise ValueError(f"prior is {prior!r}; wanted 'l1' or a Prior such as L1(1.0)")
-    return Magnitude(L1(1.0))
+    if prior == "l1":
+        return Magnitude(L1(1.0))
+    if prior in ("l1+tv", "tv"):
+        # looser than the prior's own: the prox is the dearest part of an iteration
+        share = TV_SHARE if prior == "l1+tv" else _TV_MOST
+        return Magnitude(FusedLasso(1.0, tv=share, tol=1e-3))
+    if prior == "group":
+        i, j, k = np.indices(grid.shape) // 2
+        _, ny, nz = grid.shape
+        return GroupL2(1.0, (i * ny + j) * nz + k)
+    raise ValueError(
+        f"prior is {prior!r}; wanted 'l1', 'l1+tv', 'tv', 'group' or a Prior such as "
+        "L1(1.0)"
+    )
+
+
+def _radius(level: DataLevel | None, lam: float | str | None) -> float:
+    if lam is not None:
+        raise ValueError(
+            f"lam is {lam!r}; form='noise_ball' has none: the noise takes its place"
+        )
+    if level is None:
+        raise ValueError(
+            "form='noise_ball' needs the noise; wanted scan.noise, noise or snr"
+        )
+    return level.radius
 
 
 def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
@@ -208,29 +287,40 @@ def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
 def _best_of_path(
     problem: Problem,
     rule: str,
-    noise: float | None,
+    level: DataLevel | None,
     solver: Solver | None,
     common: dict[str, Any],
-) -> Solution:
-    if rule == "discrepancy" and noise is None:
+) -> tuple[float, str, Array]:
+    """Return the weight that a rule takes, why, and a rough image to begin with."""
+    if rule == "discrepancy" and level is None:
         raise ValueError(
             "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, "
-            "or lam='share', 'held_out' or a number"
+            "noise or snr, or lam='share', 'held_out' or a number"
         )
     found = path(
         problem,
         choose=rule,
-        noise=noise,
+        noise=level.per_datum if level is not None else None,
         # the data's last axis holds receivers, or channels
         axis=-1 if rule == "held_out" else None,
         n_lams=_N_LAMS,
+        ratio=_RATIO,
         solver=solver,
+        max_iter=_ROUGH_ITER,
+        tol=_ROUGH_TOL,
         **common,
     )
-    last = found.best or found.solutions[-1]
-    if last.status is Status.INTERRUPTED or found.best is None:
+    if found.best is None or found.lam is None or interrupted(found.best):
         raise KeyboardInterrupt(
             "interrupted while lam was being chosen, of which nothing is kept; give "
             "lam as a number or as 'share' to have a state to go on from"
         )
-    return last
+    why = found.best.choices["lam"]
+    if rule == "discrepancy" and level is not None:
+        why += f" ({level.why})"
+    return found.lam, why, found.best.x
+
+
+def interrupted(solution: Solution) -> bool:
+    """Whether a solve was stopped by the user."""
+    return solution.status is Status.INTERRUPTED

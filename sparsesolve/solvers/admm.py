@@ -17,7 +17,7 @@ from sparsesolve.backends import (
     to_device,
     where,
 )
-from sparsesolve.linalg import normal_cg, regularized_inverse
+from sparsesolve.linalg import METHODS, normal_cg, regularized_inverse
 from sparsesolve.losses import LeastSquares
 from sparsesolve.solvers.base import ARRAY_UNKNOWN, PROXIMAL_PRIOR, Solver
 from sparsesolve.solvers.scaling import natural_scale
@@ -89,8 +89,12 @@ class ADMM(Solver):
         Over-relaxation in (0, 2); 1.6 for convex priors (Boyd et al., section 3.4.3),
         1 otherwise.
     inner_tol : float
-        Relative residual of conjugate gradients in an x-update that has no exact
-        form.
+        Relative residual of conjugate gradients in an x-update that is not exact.
+    x_update : "auto", "exact" or "cg"
+        How the x-update is solved where every prior is on x itself: exactly, by
+        conjugate gradients, or (default) by what is predicted to be faster for 100
+        iterations; `regularized_inverse` says more. ``solution.choices`` says which
+        and why.
 
     References
     ----------
@@ -102,6 +106,7 @@ class ADMM(Solver):
     adapt: bool = True
     relaxation: float | None = None
     inner_tol: float = 1e-6
+    x_update: str = "auto"
 
     needs = (ARRAY_UNKNOWN, PROXIMAL_PRIOR)
     default_tol: ClassVar[dict[str, float]] = {"float32": 1e-4, "float64": 1e-5}
@@ -113,6 +118,10 @@ class ADMM(Solver):
         relaxation = 1.0 if self.relaxation is None else self.relaxation
         if checks.positive_number("relaxation", relaxation) >= 2:
             raise ValueError(f"relaxation is {relaxation}; wanted it in (0, 2)")
+        if self.x_update not in METHODS:
+            raise ValueError(
+                f"x_update is {self.x_update!r}; wanted one of {', '.join(METHODS)}"
+            )
 
     def prepare(self, problem: Any) -> _Plan:
         terms = problem.terms
@@ -121,8 +130,15 @@ class ADMM(Solver):
         inverse: Any = None
         how = "conjugate gradients over all terms"
         if all(K is None for _, K in terms):
-            inverse = regularized_inverse(problem.A, tol=self.inner_tol)
+            inverse = regularized_inverse(
+                problem.A, method=self.x_update, tol=self.inner_tol
+            )
             how = inverse.method
+        elif self.x_update == "exact":
+            raise TypeError(
+                f"x_update is 'exact' but {problem.prior!r} acts on K x; wanted "
+                "priors on x itself, or x_update='auto'"
+            )
         frozen = any(getattr(p, "ignores_step", False) for p, _ in terms)
         relaxation = self.relaxation
         if relaxation is None:

@@ -1,0 +1,287 @@
+"""Regularised least squares in the domain of the data, by the matrix AAᴴ.
+
+With fewer data than unknowns the minimiser of ‖Ax − u‖² + rho ‖x − w‖² needs a system
+of the size of the data only. An operator that can form its AAᴴ says so by `data_gram`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from sparsesolve import gram_cache, memory
+from sparsesolve.backends import (
+    Array,
+    array_namespace,
+    conj,
+    device_of,
+    dtype_of,
+    expand,
+    is_array,
+    real_dtype,
+    to_device,
+    to_numpy,
+)
+from sparsesolve.operators.base import Operator
+
+# One core's rate in single precision, of matrix products as of the near-field kernels
+# (35 to 70 GFLOP/s measured). A constant and not the clock: a resumed solve must choose
+# as the first one did.
+_SINGLE_RATE = 5e10
+# Steps of a solve to a relative residual of 1e-6, warm-started in ADMM on the reference
+# radar: 19 to 39 measured.
+_CG_STEPS = 25
+# ADMM changes rho after iterations 5, 10, 20, 40, 80.
+_FACTORS = 6
+# What is formed within a second is not worth a file.
+_KEPT_FROM_SECONDS = 1.0
+
+Factor = tuple[Callable[[Array], Array], float]
+
+
+@dataclass(frozen=True)
+class DataGram:
+    """How an operator forms G = AAᴴ, and what that costs.
+
+    Parameters
+    ----------
+    size : int
+        Rows of G: valid data of one problem.
+    dtype : numpy.dtype
+        Of G.
+    form : callable
+        ``form()`` returns G, (size, size), on the operator's device; only its lower
+        triangle is read.
+    operations, application : float
+        Predicted real operations to form G, and to apply A and Aᴴ once.
+    needed_bytes : int
+        Memory of G and of the work to form it.
+    key : str
+        Hash of all that determines G, its dtype and device included.
+    valid : (prod(out_shape),) array of bool, optional
+        False where A x is always zero; G has no such rows.
+    """
+
+    size: int
+    dtype: np.dtype[Any]
+    form: Callable[[], Array]
+    operations: float
+    application: float
+    needed_bytes: int
+    key: str
+    valid: np.ndarray[Any, Any] | None = None
+
+    @property
+    def rate(self) -> float:
+        """Operations a second that the predictions assume."""
+        single = self.dtype in (np.float32, np.complex64)
+        return _SINGLE_RATE if single else _SINGLE_RATE / 2
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time to form G."""
+        return self.operations / self.rate
+
+    @property
+    def set_up_seconds(self) -> float:
+        """Predicted time to form G and the Cholesky factors of one run of ADMM."""
+        return self.seconds + _FACTORS * 4 / 3 * self.size**3 / self.rate
+
+    @property
+    def exact_seconds(self) -> float:
+        """Predicted time of one exact solve."""
+        return (self.application + 8 * self.size**2) / self.rate
+
+    @property
+    def cg_seconds(self) -> float:
+        """Predicted time of one solve by conjugate gradients."""
+        return _CG_STEPS * self.application / self.rate
+
+    @property
+    def break_even(self) -> int:
+        """Solves from which on the set-up is repaid."""
+        return math.ceil(self.set_up_seconds / (self.cg_seconds - self.exact_seconds))
+
+
+@singledispatch
+def data_gram(A: Operator) -> DataGram | None:
+    """Return how `A` forms AAᴴ; None if it cannot, or has as many data as unknowns.
+
+    Register a function for the type of an operator of your own to teach it.
+    """
+    return None
+
+
+# Solves that share an operator, as those of a path do, share its G.
+_FORMED: WeakKeyDictionary[Operator, Array] = WeakKeyDictionary()
+
+
+class GramInverse:
+    """z = (G + rho I)⁻¹ (u − Aw), x = w + Aᴴz and Ax = u − rho z, with G = AAᴴ.
+
+    G is formed once for an operator. A new rho costs a Cholesky factor; a solve, one
+    application of A and one of Aᴴ. An eigendecomposition of G would serve every rho
+    but takes as long as 35 factors or more (measured at 1560 to 3120 data), and ADMM
+    changes rho some five times.
+
+    Where rho is lost in the rounding errors of G, so that there is no factor, the
+    smallest of a few larger ones takes its place.
+
+    Parameters
+    ----------
+    A : Operator
+    gram : DataGram
+        Nothing is computed before `set_up` or the first `solve`.
+    """
+
+    def __init__(self, A: Operator, gram: DataGram) -> None:
+        self.A, self.gram = A, gram
+        self._factors: dict[float, Factor] = {}
+        self.method = _in_words(gram)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Predicted memory of G, one factor, and the work to form them."""
+        return self.gram.needed_bytes + self.gram.dtype.itemsize * self.gram.size**2
+
+    def drawback(self, n_solves: int) -> str:
+        """Say why conjugate gradients are better for so many solves; "" if exact is.
+
+        Depends on sizes alone, and on the memory there is.
+        """
+        gram, available = self.gram, memory.available_bytes()
+        exact = gram.set_up_seconds + n_solves * gram.exact_seconds
+        iterative = n_solves * gram.cg_seconds
+        size = f"{self.needed_bytes / 2**30:.2g} GiB"
+        if self.needed_bytes > available:
+            return f" (exact would take {size}, {available / 2**30:.2g} are available)"
+        if exact <= iterative:
+            return ""
+        return (
+            f" (predicted {iterative:.2g} s for {n_solves} solves; exact would take "
+            f"{gram.set_up_seconds:.2g} s to set up, {size})"
+        )
+
+    def set_up(self) -> None:
+        """Form G, or read it from the cache.
+
+        Raises
+        ------
+        MemoryError
+            It would not fit.
+        """
+        if self.A in _FORMED:
+            return
+        memory.enough(
+            f"AAᴴ of {self.A!r}", self.needed_bytes, "take conjugate gradients"
+        )
+        gram = self.gram
+        kept = gram_cache.read(gram.key, gram.size, gram.dtype)
+        if kept is not None:
+            _FORMED[self.A] = to_device(kept, self.A.device or "numpy")
+            return
+        _FORMED[self.A] = gram.form()
+        if gram.seconds >= _KEPT_FROM_SECONDS:
+            gram_cache.write(gram.key, to_numpy(_FORMED[self.A]))
+
+    def solve(
+        self, w: Array, u: Array, rho: Any, warm: Any = None
+    ) -> tuple[Array, Array, Any]:
+        A, n = self.A, len(self.A.out_shape)
+        xp = array_namespace(w, u)
+        misfit = u - A.forward(w)
+        batch = misfit.shape[: misfit.ndim - n]
+        rows = self._valid(xp.reshape(misfit, (math.prod(batch), A.shape[0])))
+        given = to_numpy(rho) if is_array(rho) else rho
+        penalties = np.broadcast_to(given, batch).astype(float).reshape(-1).tolist()
+        self._factors = {value: self._factor(value) for value in penalties}
+        chosen = [self._factors[value] for value in penalties]
+        z = xp.stack([inverse(rows[i, :]) for i, (inverse, _) in enumerate(chosen)])
+        z = xp.reshape(self._placed(z), misfit.shape)
+        used = np.reshape([value for _, value in chosen], batch)
+        used = to_device(used.astype(real_dtype(dtype_of(z))), device_of(z))
+        image = u - expand(used, n) * z
+        if self.gram.valid is not None:
+            valid = to_device(self.gram.valid, device_of(z))
+            valid = xp.reshape(valid, A.out_shape)
+            image = xp.where(valid, image, xp.zeros_like(image))
+        return w + A.adjoint(z), image, warm
+
+    def _valid(self, rows: Array) -> Array:
+        """Leave out the data that are always zero."""
+        if self.gram.valid is None:
+            return rows
+        places = to_device(np.flatnonzero(self.gram.valid), device_of(rows))
+        return array_namespace(rows).take(rows, places, axis=-1)
+
+    def _placed(self, rows: Array) -> Array:
+        """Put them back, as zeros."""
+        valid = self.gram.valid
+        if valid is None:
+            return rows
+        xp = array_namespace(rows)
+        places = np.where(valid, np.cumsum(valid) - 1, self.gram.size)
+        rows = xp.concat((rows, xp.zeros_like(rows[:, :1])), axis=-1)
+        return xp.take(rows, to_device(places, device_of(rows)), axis=-1)
+
+    def _factor(self, rho: float) -> Factor:
+        if rho in self._factors:
+            return self._factors[rho]
+        self.set_up()
+        G = _FORMED[self.A]
+        return _cholesky(G, rho) if isinstance(G, np.ndarray) else _inverted(G, rho)
+
+
+def _cholesky(G: np.ndarray[Any, Any], rho: float) -> Factor:
+    """Return r ↦ (G + rho I)⁻¹ r and the rho that it holds for."""
+    from scipy.linalg import get_blas_funcs, get_lapack_funcs
+
+    potrf, trsv = get_lapack_funcs("potrf", (G,)), get_blas_funcs("trsv", (G,))
+    m = len(G)
+    noise = float(np.finfo(G.dtype).eps * np.max(np.diagonal(G).real))
+    raised = rho
+    while raised < rho + m * float(np.max(np.diagonal(G).real)):
+        shifted = np.array(G)
+        shifted.reshape(-1)[:: m + 1] += raised
+        # Read column by column, the lower triangle of G is the upper one of its
+        # conjugate, which needs no copy.
+        factor, failed = potrf(shifted.T, lower=0, clean=0, overwrite_a=1)
+        if not failed:
+            break
+        raised = rho + max(4 * (raised - rho), noise)
+    else:
+        raise np.linalg.LinAlgError("AAᴴ has no Cholesky factor; is A finite?")
+
+    def inverse(r: Array) -> Array:
+        # Two triangular solves of one vector are 3 to 4 times faster than potrs.
+        half = trsv(factor, np.conj(r), lower=0, trans=2)
+        return np.conj(trsv(factor, half, lower=0))
+
+    return inverse, raised
+
+
+def _inverted(G: Array, rho: float) -> Factor:
+    """Do the same where the array library has no triangular solve."""
+    xp = array_namespace(G)
+    below = xp.tril(G, k=-1)
+    full = xp.tril(G) + xp.matrix_transpose(conj(below))
+    eye = xp.eye(G.shape[0], dtype=G.dtype, device=G.device)
+    matrix = xp.linalg.inv(full + rho * eye)
+    return lambda r: xp.matmul(matrix, r), rho
+
+
+def _in_words(gram: DataGram) -> str:
+    set_up = f"predicted {gram.set_up_seconds:.2g} s to set up"
+    if gram_cache.holds(gram.key):
+        set_up = "kept in the cache"
+    return (
+        f"exact, by Cholesky factors of the {gram.size} x {gram.size} matrix AAᴴ + rho "
+        f"I: {set_up}, {gram.exact_seconds:.2g} s a solve, where conjugate gradients "
+        f"take {gram.cg_seconds:.2g} s; repaid after {gram.break_even} solves"
+    )
