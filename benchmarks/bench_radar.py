@@ -1,9 +1,11 @@
 """`NearFieldMIMO` beside the dense complex64 product of the same matrix (573 MB).
 
 The reference study: 12 x 13 antennas, 15 frequencies, 25 x 25 x 49 voxels. Run with
-``OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1`` for one thread.
+``OMP_NUM_THREADS=1`` for one thread; then Numba's second thread is measured against its
+first.
 """
 
+import numba
 import numpy as np
 from measure import alternate, machine
 
@@ -50,8 +52,26 @@ def main():
     }
     print(f"memory: {A.needed_bytes / 2**20:.0f} MiB, dense {M.nbytes / 2**20:.0f} MiB")
     print(f"{'':22}{'ours ms':>9}{'dense ms':>9}{'dense/ours':>11}")
+    numba.set_num_threads(1)
     for name, (ours, dense) in cases.items():
         a, b, ratio = alternate(ours, dense, repeats=REPEATS)
+        print(f"{name:22}{1e3 * a:9.1f}{1e3 * b:9.1f}{ratio:11.2f}")
+    if numba.config.NUMBA_NUM_THREADS > 1:
+        two_threads({"forward": lambda: A.forward(x), "adjoint": lambda: A.adjoint(y)})
+
+
+def two_threads(cases):
+    """Print how much faster two threads are than one."""
+    print(f"{'':22}{'two ms':>9}{'one ms':>9}{'one/two':>11}")
+
+    def limited(n, run):
+        numba.set_num_threads(n)
+        run()
+
+    for name, run in cases.items():
+        a, b, ratio = alternate(
+            lambda run=run: limited(2, run), lambda run=run: limited(1, run), repeats=21
+        )
         print(f"{name:22}{1e3 * a:9.1f}{1e3 * b:9.1f}{ratio:11.2f}")
 
 

@@ -1,9 +1,13 @@
 """Kirchhoff migration, noise and its level, regularised forms, grids behind arrays."""
 
+import re
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from conftest import ROOT
 
 import sparsesolve as ss
 from sparsesolve.applications import radar, radar_direct, radar_warm_start
@@ -390,9 +394,8 @@ def test_a_working_set_leads_to_the_same_image(prior):
     lam = 0.8 * problem.lam_max()
     options = {"lam": lam, "tol": 1e-7, "max_iter": 5000, "progress": False}
     quick = radar.reconstruct(scan, grid, prior, **options)
-    found = quick.choices["start"]
-    assert "on a working set of" in found
-    assert float(found.split(" of ")[1].rstrip("% of the voxels")) < 25
+    share = re.search(r"on a working set of ([\d.]+)% of", quick.choices["start"])
+    assert 0 < float(share[1]) < 25
     cold = ss.solve(
         problem.with_lam(lam),
         ss.ProximalGradient(backtracking=True),
@@ -422,3 +425,34 @@ def test_an_interrupt_of_the_working_set_is_passed_on(monkeypatch):
     top = radar.imaging_problem(scan, GRID).lam_max()
     with pytest.raises(KeyboardInterrupt, match="first image was being made"):
         radar.reconstruct(scan, GRID, lam=0.8 * top)
+
+
+# benchmarks
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    yield
+    for name in ("bench_radar_scenes", "bench_merit", "measure"):
+        sys.modules.pop(name, None)
+
+
+def test_the_benchmark_of_scenes_runs(benchmarks, capsys):
+    import bench_radar_scenes
+
+    bench_radar_scenes.main(["--quick"])
+    lines = capsys.readouterr().out.splitlines()
+    margins = {line[:16].strip(): float(line.split()[9]) for line in lines[-4:]}
+    assert list(margins) == ["back-projection", "Kirchhoff", "l1", "l1+tv"]
+    assert min(margins["l1"], margins["l1+tv"]) > 2
+
+
+def test_the_benchmark_of_phantoms_runs(benchmarks, merit_folder, capsys):
+    import bench_merit
+
+    bench_merit.main(["--quick"])
+    medians = capsys.readouterr().out.splitlines()[-1].split()
+    error, error_l1, side, side_l1 = map(float, medians[1:])
+    assert error_l1 < error + 4
+    assert side_l1 < side - 8

@@ -55,9 +55,47 @@ def test_every_name_in_the_table_exists(package):
     assert set(names) <= set(package.__all__)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_the_lines_on_radar_lead_from_files_to_a_picture(tmp_path, monkeypatch):
+    skrf = pytest.importorskip("skrf")
+    (block,) = python_blocks("docs/radar.md")
+    used = [line for line in block.splitlines() if line.strip()]
+    assert len([line for line in used if "import" not in line]) <= 15
+    side = np.linspace(-0.12, 0.12, 9)
+    places = np.array([(x, y, 0.0) for x in side for y in side])
+    freq, point = np.linspace(6e9, 10e9, 31), [[0.02, -0.03, 0.3]]
+    pairs = np.repeat(np.arange(81), 2).reshape(-1, 2)
+    scan = ss.applications.radar.simulate(
+        point, [1.0], places, places, freq, channels=pairs
+    )
+    for name, echo in (("target", 1), ("empty", 0)):
+        (tmp_path / name).mkdir()
+        for i, s11 in enumerate(scan.data.T):
+            network = skrf.Network(
+                f=freq, f_unit="Hz", s=0.1 + echo * s11[:, None, None]
+            )
+            network.write_touchstone(f"{i:03d}", dir=tmp_path / name)
+    np.savetxt(tmp_path / "positions.csv", places, delimiter=",")
+    monkeypatch.chdir(tmp_path)
+    names = run(block)
+    peak = ss.metrics.peak_position(names["solution"].x, names["grid"])
+    np.testing.assert_allclose(peak, point[0], atol=0.0101)  # one voxel
+    assert (tmp_path / "image.png").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/contracts.md",
+        "docs/radar.md",
+        "benchmarks/RADAR.md",
+    ],
+)
 def test_links_lead_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
-    missing = [target for target in targets if not (ROOT / target).exists()]
+    folder = (ROOT / name).parent
+    missing = [target for target in targets if not (folder / target).exists()]
     assert not missing
