@@ -127,7 +127,7 @@ class GramInverse:
 
     G is formed once for an operator. A new rho costs a Cholesky factor; a solve, one
     application of A and one of Aᴴ. An eigendecomposition of G would serve every rho
-    but takes as long as 35 factors or more (measured at 1560 to 3120 data), and ADMM
+    but takes as long as 34 factors or more (measured at 1560 data), and ADMM
     changes rho some five times.
 
     Where rho is lost in the rounding errors of G, so that there is no factor, the
