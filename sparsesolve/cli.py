@@ -159,10 +159,10 @@ def demo_radar(out: Path, seed: int) -> int:
     help="Leave 1/R² out of the model: for lossy media and antennas close by.",
 )
 @click.option("--vti", is_flag=True, help="Write NAME_PRIOR.vti too, for ParaView.")
-@click.option("--max-iter", default=300, show_default=True, help="Iterations at most.")
+@click.option("--max-iter", default=500, show_default=True, help="Iterations at most.")
 @click.option(
     "--tol",
-    default=3e-4,
+    default=1e-4,
     show_default=True,
     help="Relative change of the image at which to stop.",
 )

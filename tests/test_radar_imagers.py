@@ -440,7 +440,7 @@ def benchmarks(monkeypatch):
 def test_the_benchmark_of_scenes_runs(benchmarks, monkeypatch, capsys):
     import bench_radar_scenes
 
-    monkeypatch.setattr(bench_radar_scenes, "SCENES", bench_radar_scenes.SCENES[:4])
+    monkeypatch.setattr(bench_radar_scenes, "SCENES", bench_radar_scenes.SCENES[:5])
     monkeypatch.delitem(bench_radar_scenes.IMAGERS, "l1+tv")
     bench_radar_scenes.main(["--quick"])
     lines = capsys.readouterr().out.splitlines()

@@ -136,8 +136,8 @@ def image_scan(
     snr: float | None = None,
     spreading: bool = True,
     vti: bool = False,
-    max_iter: int = 300,
-    tol: float = 3e-4,
+    max_iter: int = 500,
+    tol: float = 1e-4,
     resume: str | Path | None = None,
     progress: bool | None = None,
 ) -> tuple[Solution, list[dict[str, Any]]]:

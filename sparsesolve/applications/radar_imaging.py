@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares, NoiseBall
 from sparsesolve.operators.grid import Grid
 from sparsesolve.operators.near_field import NearFieldMIMO
-from sparsesolve.paths import path
+from sparsesolve.paths import Path, path
 from sparsesolve.priors import L1, FusedLasso, GroupL2, Magnitude, Prior
 from sparsesolve.problem import Problem
 from sparsesolve.scan import RadarScan
@@ -51,8 +52,8 @@ _FORMS = "penalised", "noise_ball"
 _N_LAMS, _RATIO = 11, 2.0**-10
 _ROUGH: dict[str, Any] = {"max_iter": 30, "tol": 3e-3}
 _CAREFUL: dict[str, Any] = {"max_iter": 60, "tol": 1e-3}
-# The same for every max_iter: a resumed solve must have begun at the same image.
-_START: dict[str, Any] = {"max_iter": 300, "tol": 3e-4}
+# Of the level: what a solve to convergence may add to a rough one's misfit.
+_MARGIN = 0.95
 
 
 def imaging_problem(
@@ -101,11 +102,11 @@ def reconstruct(
     model_error: float | None = None,
     spreading: bool = True,
     solver: Solver | None = None,
-    max_iter: int = 300,
-    tol: float | None = 3e-4,
+    max_iter: int = 500,
+    tol: float | None = 1e-4,
     seed: int = 0,
-    checkpoint: str | Path | None = None,
-    resume: str | Path | None = None,
+    checkpoint: str | FilePath | None = None,
+    resume: str | FilePath | None = None,
     progress: bool | None = None,
 ) -> Solution:
     """Image a scan: ½‖Ax - y‖² + lam Σ|x|, or another prior or form.
@@ -118,18 +119,20 @@ def reconstruct(
         ``"noise_ball"`` minimises the prior under ‖Ax - y‖ <= ε instead, with
         ε² = n_data (noise² + model_error²): no lam, but the noise must be known.
     lam : float, "share", "discrepancy" or "held_out", optional
-        A weight, or the rule that chooses it: half of lam_max; the largest weight
-        whose misfit is within ε; the one that best predicts receivers (or channels)
-        left out. By default the discrepancy where the noise is known, otherwise the
-        share.
+        A weight, or the rule that chooses it: half of lam_max; a weight whose misfit
+        is within ε, found by rough solves along decreasing weights, which leave the
+        final misfit at 0.4 to 1 of ε; the one that best predicts receivers (or
+        channels) left out. By default the discrepancy where the noise is known,
+        otherwise the share.
     noise, snr, model_error : float, optional
         The noise's standard deviation or the signal-to-noise ratio in dB, by default
         ``scan.noise``; and what the model cannot explain, by default predicted from
         the voxels. See `data_level`.
     solver, max_iter, tol, seed, progress
-        See `sparsesolve.solve`. Below a relative change of 3e-4 peaks move by a voxel
-        at most. While a rule tries weights, at most 30 iterations are made for each,
-        or 60 where the prior is not convex.
+        See `sparsesolve.solve`. At a relative change of 3e-4 peaks no longer move by
+        a voxel, but few frequencies need 1e-4 (1 dB on points). While a rule tries
+        weights, at most 30 iterations are made for each, or 60 where the prior is not
+        convex.
     checkpoint, resume
         See `sparsesolve.solve`; used where no rule tries several weights, as nothing
         is kept meanwhile.
@@ -156,6 +159,8 @@ def reconstruct(
     final = {"max_iter": max_iter, "tol": tol, **common}
     final |= {"checkpoint": checkpoint, "resume": resume}
     noted = {"grid": repr(grid), "speed": f"{scan.speed:.6g} m/s"}
+    if scan.steps:
+        noted["steps"] = "; ".join(scan.steps)
     if form == "noise_ball":
         radius = _radius(level, lam)
         noted["epsilon"] = f"{radius:.4g}; {level.why}" if level else ""
@@ -184,8 +189,8 @@ def reconstruct(
                 problem.with_lam(weight),
                 lambda part: _problem(scan, part, prior, spreading).with_lam(weight),
                 grid,
-                **_START,
-                **common,
+                seed=seed,
+                progress=progress,
             )
     solution = solve(problem.with_lam(weight), solver, x0=x0, **final)
     noted["lam"] = why
@@ -317,10 +322,18 @@ def _best_of_path(
             "interrupted while lam was being chosen, of which nothing is kept; give "
             "lam as a number or as 'share' to have a state to go on from"
         )
-    why = found.best.choices["lam"]
-    if rule == "discrepancy" and level is not None:
-        why += f" ({level.why})"
-    return found.lam, why, found.best.x
+    if rule != "discrepancy" or level is None or len(found.lams) < 2:
+        return found.lam, found.best.choices["lam"], found.best.x
+    weight = _between(found, _MARGIN * level.radius)
+    why = f"{weight:.4g}, where the misfit is within {level.radius:.3g} ({level.why})"
+    return weight, why, found.best.x
+
+
+def _between(found: Path, wanted: float) -> float:
+    """Return the lam at which the misfit, a power of it, reaches what is wanted."""
+    (above, below), (high, low) = np.log(found.scores[-2:]), np.log(found.lams[-2:])
+    share = (math.log(wanted) - below) / (above - below) if above > below else 0.0
+    return float(np.exp(low + min(max(share, 0.0), 1.0) * (high - low)))
 
 
 def interrupted(solution: Solution) -> bool:

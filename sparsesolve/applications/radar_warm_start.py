@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,18 @@ __all__ = ["warm_start"]
 # Above this share of the voxels, rounds cost more than they save.
 _WORTH = 0.25
 _ROUNDS = 8
+# Of each round, the same whatever the solve that follows: one that is resumed must have
+# begun at the same image.
+_MAX_ITER, _TOL = 500, 1e-4
 
 
 def warm_start(
-    problem: Problem, restricted: Callable[[Grid], Problem], grid: Grid, **options: Any
+    problem: Problem,
+    restricted: Callable[[Grid], Problem],
+    grid: Grid,
+    *,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> tuple[Array, str]:
     """Return an image that is nearly the solution of `problem`, and how it was made.
 
@@ -41,8 +48,8 @@ def warm_start(
     restricted : callable
         Takes a grid with a smaller region and returns the problem there.
     grid : Grid
-    options
-        ``max_iter``, ``tol``, ``seed`` and ``progress`` of `sparsesolve.solve`.
+    seed, progress
+        See `sparsesolve.solve`.
 
     Raises
     ------
@@ -67,7 +74,15 @@ def warm_start(
             break
         region = grown
         part = restricted(Grid(*grid.axes, region=region))
-        solution = solve(part, solver, x0=x, **options)
+        solution = solve(
+            part,
+            solver,
+            x0=x,
+            max_iter=_MAX_ITER,
+            tol=_TOL,
+            seed=seed,
+            progress=progress,
+        )
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt(
                 "interrupted while a first image was being made, of which nothing is "
