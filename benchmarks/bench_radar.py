@@ -5,9 +5,11 @@ The reference study: 12 x 13 antennas, 15 frequencies, 25 x 25 x 49 voxels. Run 
 first.
 """
 
+import statistics
+
 import numba
 import numpy as np
-from measure import alternate, machine
+from measure import alternate, machine, seconds
 
 from sparsesolve.applications.radar_simulation import reference_grid, simulate_scan
 from sparsesolve.operators import NearFieldMIMO
@@ -61,18 +63,23 @@ def main():
 
 
 def two_threads(cases):
-    """Print how much faster two threads are than one."""
+    """Print how much faster two threads are than one.
+
+    Seven calls in a row and not one by one: OpenMP makes its threads anew whenever
+    their number changes.
+    """
     print(f"{'':22}{'two ms':>9}{'one ms':>9}{'one/two':>11}")
 
-    def limited(n, run):
+    def median(n, run):
         numba.set_num_threads(n)
         run()
+        return statistics.median(seconds(run) for _ in range(7))
 
     for name, run in cases.items():
-        a, b, ratio = alternate(
-            lambda run=run: limited(2, run), lambda run=run: limited(1, run), repeats=21
-        )
-        print(f"{name:22}{1e3 * a:9.1f}{1e3 * b:9.1f}{ratio:11.2f}")
+        pairs = [(median(2, run), median(1, run)) for _ in range(REPEATS)]
+        two, one = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(one / two for two, one in pairs)
+        print(f"{name:22}{1e3 * two:9.1f}{1e3 * one:9.1f}{ratio:11.2f}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsesolve import checks
+from sparsesolve import checks, memory
 from sparsesolve.backends import Array, Shape
 
 Floats = NDArray[np.float64]
@@ -107,6 +108,8 @@ class Grid:
 
     @cached_property
     def _points(self) -> Floats:
+        # with the work of making them
+        memory.enough(repr(self), 64 * math.prod(self.shape), "take larger voxels")
         points = np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1)
         points.flags.writeable = False
         return points

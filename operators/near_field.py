@@ -133,6 +133,8 @@ class NearFieldMIMO(Operator):
         self.grid, self.sign, self.spreading = grid, int(sign), bool(spreading)
         self.speed = checks.positive("speed", speed)
         self.tx, self.rx = antenna_positions("tx", tx), antenna_positions("rx", rx)
+        if grid.region is None:
+            self._require_memory(64 * math.prod(grid.shape))
         refuse_antenna_in_voxel("tx", self.tx, grid)
         refuse_antenna_in_voxel("rx", self.rx, grid)
         self.freq = frequencies(freq)
@@ -146,9 +148,12 @@ class NearFieldMIMO(Operator):
         self.calibration = broadcastable(
             "calibration", calibration, self.out_dtype, self.out_shape
         )
+        self._require_memory(self.needed_bytes)
+
+    def _require_memory(self, needed: int) -> None:
         memory.enough(
-            repr(self),
-            self.needed_bytes,
+            f"NearFieldMIMO on {self.grid!r}",
+            needed,
             "take larger voxels, a smaller region (Grid.within), fewer or equally "
             "spaced frequencies, or complex64",
         )

@@ -71,6 +71,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 def _short_warnings() -> Iterator[None]:
     """Show a warning as one line, without the place in the code it came from."""
     with warnings.catch_warnings():
+        warnings.simplefilter("once")
         warnings.showwarning = lambda message, *_: click.echo(
             f"sparsesolve: warning: {message}", err=True
         )

@@ -60,7 +60,10 @@ def open_h5(path: StrPath, *, kind: str | None = None) -> Iterator[h5py.File]:
     place = require_file(path)
     size = place.stat().st_size
     if not h5py.is_hdf5(place):
-        raise ValueError(f"{place} is not an HDF5 file ({size} bytes, no signature)")
+        raise ValueError(
+            f"{place} is not an HDF5 file ({size} bytes, no signature); MATLAB and "
+            ".npz files are read by sparsesolve.load with kind= and mapping="
+        )
     try:
         # Some network file systems cannot lock; a reader does not insist.
         file = h5py.File(place, "r", locking="best-effort")

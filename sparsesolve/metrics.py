@@ -116,7 +116,7 @@ def entropy(x: Array) -> float:
     """Return -Σ p log p with p = |x|²/Σ|x|², nats: the lower the sharper the image."""
     p = _power(x) / np.sum(_power(x))
     p = p[p > 0]
-    return float(-np.sum(p * np.log(p)))
+    return abs(float(np.sum(p * np.log(p))))  # and not -0.0
 
 
 def contrast(x: Array) -> float:

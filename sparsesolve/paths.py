@@ -169,7 +169,8 @@ def _at_discrepancy(result: Path, level: float, source: str) -> Path:
     if misfit > level:
         why = (
             f"{lam:.4g}, the smallest of {source}: even there the misfit {misfit:.3g} "
-            f"is above the noise level {level:.3g}"
+            f"is above the noise level {level:.3g}; if the model itself is off by more "
+            "than the noise, its error belongs into that level"
         )
         warnings.warn(f"lam is {why}", RuntimeWarning, stacklevel=3)
     return replace(result, best=_noted(result.solutions[-1], why), lam=lam)

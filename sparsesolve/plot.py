@@ -247,5 +247,5 @@ def _circle(
     for point in truth:
         center = (point[plane[0]], point[plane[1]])
         panel.add_patch(
-            Circle(center, radius, fill=False, edgecolor=MARK, linewidth=1.2)
+            Circle(center, radius, fill=False, edgecolor=MARK, linewidth=1.2, zorder=3)
         )

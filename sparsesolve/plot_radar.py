@@ -27,7 +27,7 @@ _MANY = 200
 
 
 def array(scan: RadarScan, grid: Grid | None = None, truth: Any = None) -> Any:
-    """Draw where the antennas stand, from above (x, y) and from the side (x, z).
+    """Draw where the antennas stand, from the front (x, y) and from the side (x, z).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def array(scan: RadarScan, grid: Grid | None = None, truth: Any = None) -> Any:
     inches = min(4.0 / sides[0], 5.5 / sides[1], 5.5 / sides[2])
     width = max(2 * inches * sides[0] + 1.9, 5.6)
     groups = _antennas(scan.tx, scan.rx, 72 * inches)
-    figure = new_figure((width, inches * max(sides[1], sides[2]) + 1.4))
+    figure = new_figure((width, inches * max(sides[1], sides[2]) + 1.7))
     panels = figure.subplots(1, 2)
     for panel, (across, up) in zip(panels, _VIEWS, strict=True):
         _scene(panel, grid, across, up)
@@ -81,7 +81,7 @@ def array(scan: RadarScan, grid: Grid | None = None, truth: Any = None) -> Any:
         panel.locator_params(axis="x", nbins=5)
         panel.locator_params(axis="y", nbins=max(4, round(2 * inches * sides[up])))
         plain(panel)
-    panels[0].set_title("from above", fontsize=9, color="0.35")
+    panels[0].set_title("from the front", fontsize=9, color="0.35")
     panels[1].set_title("from the side", fontsize=9, color="0.35")
     handles, labels = panels[0].get_legend_handles_labels()
     legend = figure.legend(

@@ -200,3 +200,14 @@ def test_files_are_whole_or_absent(image, tmp_path, monkeypatch):
 def test_bad_input_is_one_sentence(image, call, message):
     with pytest.raises(ValueError, match=message):
         call(image)
+
+
+def test_truth_is_seen_on_the_picture():
+    x = np.zeros((9, 9, 9))
+    x[4, 4, 4] = 1.0
+    grid = Grid.box((0, 0, 0.5), 0.08, 0.01)
+    figure = plot.volume(x, grid, truth=(0.0, 0.0, 0.5), truth_diameter=0.04)
+    figure.canvas.draw()
+    seen = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    wanted = np.array([0x35, 0xD0, 0xFF])
+    assert (np.abs(seen - wanted).sum(axis=-1) < 30).sum() > 50

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import sparsesolve as ss
+from sparsesolve import memory
 from sparsesolve.applications import radar
 from sparsesolve.scan import LIGHT
 
@@ -257,3 +258,44 @@ def test_cuts_stay_before_the_antennas():
 def test_bad_input_is_one_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_pairs_of_one_moving_antenna_are_remarked_on():
+    side = np.linspace(-0.1, 0.1, 5)
+    places = [(x, y, 0.0) for x in side for y in side]
+    freq = np.linspace(4e9, 8e9, 5)
+    grid = ss.Grid([0.0, 0.01], [0.0], [0.3])
+    pairs = [(i, i) for i in range(25)]
+    said = radar.design(places, places, freq, grid=grid).remarks
+    assert any("channels=[(0, 0), (1, 1), ...]" in remark for remark in said)
+    said = radar.design(places, places, freq, grid=grid, channels=pairs).remarks
+    assert not any("channels=" in remark for remark in said)
+
+
+def test_a_volume_too_large_is_refused_before_it_is_laid_out(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2**24)
+    tx, rx = radar.reference_array()
+    grid = ss.Grid.box((0, 0, 0.5), 0.3, 0.001)
+    with pytest.raises(MemoryError, match="take larger voxels"):
+        ss.operators.NearFieldMIMO(tx, rx, [4e9, 5e9], grid)
+    with pytest.raises(MemoryError, match="take larger voxels"):
+        _ = grid.points
+
+
+def test_a_spacing_in_mm_is_refused():
+    scan = radar.simulate_scan(n_freq=2).scan
+    with pytest.raises(ValueError, match=r"spacing is 10 m, more than .* is it in mm"):
+        radar.scene_grid(scan, spacing=10)
+
+
+def test_noise_is_not_told_from_delays_that_a_gate_emptied():
+    scan = radar.simulate_scan(n_freq=80).scan
+    gated = radar.range_gate(scan, 0.4, 0.7)
+    with pytest.raises(ValueError, match="range-gated"):
+        radar.noise_from_empty_delays(gated, beyond=0.8)
+
+
+def test_positions_may_be_separated_by_blanks(tmp_path):
+    places = np.array([[0.1, 0.2, 0.0], [-0.1, 0.2, 0.0]])
+    np.savetxt(tmp_path / "places.txt", places)
+    np.testing.assert_array_equal(radar.read_positions(tmp_path / "places.txt"), places)

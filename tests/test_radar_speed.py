@@ -61,7 +61,7 @@ def test_measured_phantoms(merit_folder):
     scans = (
         radar.read_merit(merit_folder, f"B0_P3_{turn}") for turn in ("p000", "p036")
     )
-    found = radar.estimate_speed(radar.subtract(*scans), phantom_grid(0.007))
+    found = radar.estimate_speed(radar.subtract(*scans), phantom_grid(0.004))
     assert 7 < (299792458 / found.speed) ** 2 < 10
 
 

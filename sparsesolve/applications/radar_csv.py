@@ -21,8 +21,8 @@ def read_positions(path: str | Path) -> Floats:
     Parameters
     ----------
     path : path
-        A row a position: x, y and z in m, separated by commas, semicolons or tabs; six
-        columns are two antennas a row, and so on. Empty lines and lines that start
+        A row a position: x, y and z in m, separated by commas, semicolons or blanks;
+        six columns are two antennas a row, and so on. Empty lines and lines that start
         with # are skipped, and so is one line of column names.
 
     Returns
@@ -55,7 +55,7 @@ def read_positions(path: str | Path) -> Floats:
     ]
     rows: list[list[float]] = []
     for i, (number, line) in enumerate(lines):
-        cells = next(csv.reader([line], delimiter=_delimiter(line)))
+        cells = _cells(line)
         if i == 0 and not any(_is_number(cell) for cell in cells):
             continue
         rows.append([_number(cell, place, number) for cell in cells])
@@ -69,8 +69,11 @@ def read_positions(path: str | Path) -> Floats:
     return table if table.shape[1] == 3 else table.reshape(len(table), -1, 3)
 
 
-def _delimiter(line: str) -> str:
-    return next((sign for sign in ("\t", ";") if sign in line), ",")
+def _cells(line: str) -> list[str]:
+    sign = next((sign for sign in (";", ",") if sign in line), None)
+    if sign is None:
+        return line.split()
+    return next(csv.reader([line], delimiter=sign))
 
 
 def _is_number(cell: str) -> bool:

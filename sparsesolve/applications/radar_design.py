@@ -176,6 +176,11 @@ def design(
             ).needed_bytes
         except MemoryError as error:
             remarks.append(str(error))
+    if channels is None and len(tx) > 1 and np.array_equal(tx, rx):
+        remarks.append(
+            "transmitters and receivers stand at the same places and all pairs are "
+            "counted: of one antenna that moves, say channels=[(0, 0), (1, 1), ...]"
+        )
     region = None if grid is None else grid.region
     n_box = None if grid is None else math.prod(grid.shape)
     return Design(

@@ -58,9 +58,13 @@ def scene_grid(
             low[2], high[2] = low[2] + _NEAR * aperture, high[2] + _FAR * aperture
         center, extent = (low + high) / 2, high - low
     sides = np.broadcast_to(np.asarray(extent, dtype=float), (3,))
-    grid = Grid.box(
-        center, sides, _spacing(scan, sides) if spacing is None else spacing
-    )
+    spacing = _spacing(scan, sides) if spacing is None else spacing
+    if np.min(spacing) > np.max(sides):
+        raise ValueError(
+            f"spacing is {spacing} m, more than the volume's longest side of "
+            f"{np.max(sides):g} m; is it in mm?"
+        )
+    grid = Grid.box(center, sides, spacing)
     warn_if_behind(scan, grid)
     return _inside(grid, antennas) if around else grid
 

@@ -317,16 +317,17 @@ def _best_of_path(
         **(_ROUGH if problem.prior.convex else _CAREFUL),
         **common,
     )
-    if found.best is None or found.lam is None or interrupted(found.best):
+    best = found.best
+    if best is None or found.lam is None or best.status is Status.INTERRUPTED:
         raise KeyboardInterrupt(
             "interrupted while lam was being chosen, of which nothing is kept; give "
             "lam as a number or as 'share' to have a state to go on from"
         )
     if rule != "discrepancy" or level is None or len(found.lams) < 2:
-        return found.lam, found.best.choices["lam"], found.best.x
+        return found.lam, best.choices["lam"], best.x
     weight = _between(found, _MARGIN * level.radius)
     why = f"{weight:.4g}, where the misfit is within {level.radius:.3g} ({level.why})"
-    return weight, why, found.best.x
+    return weight, why, best.x
 
 
 def _between(found: Path, wanted: float) -> float:
@@ -334,8 +335,3 @@ def _between(found: Path, wanted: float) -> float:
     (above, below), (high, low) = np.log(found.scores[-2:]), np.log(found.lams[-2:])
     share = (math.log(wanted) - below) / (above - below) if above > below else 0.0
     return float(np.exp(low + min(max(share, 0.0), 1.0) * (high - low)))
-
-
-def interrupted(solution: Solution) -> bool:
-    """Whether a solve was stopped by the user."""
-    return solution.status is Status.INTERRUPTED

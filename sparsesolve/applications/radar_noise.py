@@ -80,7 +80,8 @@ def noise_from_empty_delays(
     Raises
     ------
     ValueError
-        Not exactly one of `grid` and `beyond` is given; the frequencies are unequally
+        Not exactly one of `grid` and `beyond` is given; the scan was range-gated, which
+        takes away what is to be measured; the frequencies are unequally
         spaced; no delay is empty, as the scene fills the unambiguous range c/2Δf.
 
     Notes
@@ -90,6 +91,12 @@ def noise_from_empty_delays(
     """
     if (grid is None) == (beyond is None):
         raise ValueError("wanted either grid or beyond, one of the two")
+    if any(done.startswith("range gate") for done in scan.steps):
+        raise ValueError(
+            "the scan was range-gated, which emptied the delays that tell the noise; "
+            "wanted the scan before the gate, whose noise the gate then carries along "
+            "(dataclasses.replace(scan, noise=...))"
+        )
     step = _frequency_step(scan.freq)
     shortest, longest = _delays(scan, grid, beyond)
     scan = scan.in_convention().read()

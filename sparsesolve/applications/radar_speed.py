@@ -129,16 +129,26 @@ def _trials(speed: float, speeds: Any) -> NDArray[np.float64]:
 
 
 def _thinned(grid: Grid, scan: RadarScan) -> Grid:
-    """Leave out voxels as long as their distance is at most half the range cell."""
+    """Leave out voxels as long as their distance is at most half the range cell.
+
+    Those in which an antenna comes to lie, as they grow, are left out, too.
+    """
     bandwidth = float(scan.freq[-1] - scan.freq[0])
     if not bandwidth:
         return grid
     most = scan.speed / (2 * bandwidth) / 2
     steps = [max(1, int(most / spacing)) if spacing else 1 for spacing in grid.spacing]
+    if max(steps) == 1:
+        return grid
     every = tuple(slice(None, None, step) for step in steps)
     axes = (axis[each] for axis, each in zip(grid.axes, every, strict=True))
-    region = None if grid.region is None else grid.region[every]
-    return Grid(*axes, region=region)
+    region = np.ones(grid.shape, bool) if grid.region is None else grid.region
+    thin = Grid(*axes)
+    reach = 0.51 * float(np.linalg.norm(thin.spacing))
+    free = region[every].copy()
+    for antenna in np.concatenate([scan.tx, scan.rx]):
+        free &= np.linalg.norm(thin.points - antenna, axis=-1) > reach
+    return Grid(*thin.axes, region=free)
 
 
 def _scaled(grid: Grid, center: NDArray[np.float64], factor: float) -> Grid:
