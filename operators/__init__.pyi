@@ -7,6 +7,7 @@ from .mask import Mask as Mask
 from .gradient import Gradient as Gradient
 from .fourier import Convolution as Convolution
 from .fourier import Fourier as Fourier
+from .archetypes import Archetypes as Archetypes
 from .blocks import Product as Product
 from .stacks import block_diag as block_diag
 from .stacks import hstack as hstack

@@ -1,4 +1,4 @@
-from .base import HierarchicalPrior as HierarchicalPrior
+from .hierarchical import HierarchicalPrior as HierarchicalPrior
 from .base import Prior as Prior
 from .base import Sum as Sum
 from .base import Term as Term
@@ -10,9 +10,14 @@ from .groups import GroupL2 as GroupL2
 from .total_variation import TotalVariation as TotalVariation
 from .fused_lasso import FusedLasso as FusedLasso
 from .lp import Lp as Lp
+from .guided_lp import GuidedLp as GuidedLp
+from .guides import SparsenessGuide as SparsenessGuide
+from .guides import sparseness as sparseness
 from .bounds import NonNegative as NonNegative
 from .bounds import Box as Box
 from .simplex import Simplex as Simplex
+from .simplex import SoftSimplex as SoftSimplex
+from .tilted import Tilted as Tilted
 from .balls import L1Ball as L1Ball
 from .balls import L2Ball as L2Ball
 from .top_k import TopK as TopK

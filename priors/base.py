@@ -1,8 +1,9 @@
-"""The prior contract: proximal priors, their sums, and hierarchical priors."""
+"""The contract of proximal priors, and their sums."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any, Self
 
@@ -50,6 +51,8 @@ class Prior(ABC):
     ignores_step : bool
         The prox does not depend on `step` although it is no projection (a denoiser),
         so that a solver may not change its step to balance residuals.
+    learns : bool
+        The prior has parameters that a solver refreshes from the unknown (`learn`).
     lam : float or array of batch shape, or None
         Regularisation weight; None where the prior has none (a set, a denoiser).
     x_shape : tuple of int or None
@@ -71,6 +74,7 @@ class Prior(ABC):
     has_value: bool = True
     has_prox: bool = True
     ignores_step: bool = False
+    learns: bool = False
     lam: Any = None
     x_shape: Shape | None = None
     caveat: str = ""
@@ -128,6 +132,24 @@ class Prior(ABC):
         Up to a constant, which no minimiser sees.
         """
         raise TypeError(f"{self!r} offers no majoriser")
+
+    @property
+    def has_majoriser(self) -> bool:
+        """Whether `majorise` exists."""
+        return type(self).majorise is not Prior.majorise
+
+    def learn(self, x: Array) -> dict[str, Array]:
+        """Return what the prior learns from the unknown `x`: arrays by name.
+
+        A solver keeps them in its state, so that a resumed solve goes on with them.
+        """
+        return {}
+
+    def given(self, learnt: Mapping[str, Array]) -> Self:
+        """Return the prior with what `learn` returned."""
+        new = fresh_copy(self)
+        object.__setattr__(new, "learnt", dict(learnt))
+        return new
 
     def kernel(self) -> Any:
         """Return ``(scalar_prox, parameters)`` for coordinate descent.
@@ -306,92 +328,6 @@ class Sum(Prior):
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))
-
-
-class HierarchicalPrior(ABC):
-    """A Gaussian prior whose variances are themselves unknown (type II).
-
-    It never sees the operator or the data. The hyperparameters `hyper` are a dict of
-    arrays. The solver calls `update_hyper` once for each of `parts`, each time with a
-    fresh `posterior` that offers
-
-    ``mean``
-        Posterior mean μ, of the unknown's shape.
-    ``variance``
-        Posterior variance, real, of that shape.
-    ``whitened_power``
-        |μ|²/γ, computed without dividing by γ.
-    ``shrinkage``
-        γ·diag(Aᴴ S⁻¹ A), in [0, 1], computed without cancellation: MacKay updates
-        from second moments alone lose all digits in float32.
-    ``evidence``
-        log p(y | hyper), batch shape.
-
-    Attributes
-    ----------
-    parts : tuple of str
-        Names of the hyperparameter groups, updated in this order.
-    """
-
-    hierarchical = True
-    has_value = False
-    has_prox = False
-    convex = False
-    parts: tuple[str, ...] = ("variance",)
-    lam: Any = None
-    x_shape: Shape | None = None
-
-    @abstractmethod
-    def init_hyper(self, shape: Shape, dtype: Any, scale: Array) -> dict[str, Array]:
-        """Return starting hyperparameters.
-
-        `shape` is the unknown's, batch axes included; `dtype` its dtype; `scale` an
-        array of batch shape, a first guess of the mean variance of one entry.
-        """
-
-    @abstractmethod
-    def variance(self, hyper: dict[str, Array]) -> Any:
-        """Return the prior variances γ, broadcastable to the unknown."""
-
-    @abstractmethod
-    def update_hyper(
-        self, hyper: dict[str, Array], posterior: Any, part: str
-    ) -> dict[str, Array]:
-        """Return `hyper` with `part` updated from the posterior."""
-
-    def log_prior_bound(self, hyper: dict[str, Array]) -> Any:
-        """Return log p(hyper) or a lower bound of it; 0 for a flat prior."""
-        return 0.0
-
-    def candidates(
-        self, hyper: dict[str, Array], posterior: Any
-    ) -> list[dict[str, Array]]:
-        """Return reduced hyperparameters, in the order to be tried.
-
-        The solver takes the first that the evidence bears.
-        """
-        return []
-
-    def with_lam(self, lam: Any) -> Self:
-        """Refuse: the data set the weight of a hierarchical prior."""
-        raise TypeError(f"{self!r} has no lam: its hyperparameters are inferred")
-
-    def critical_lam(self, gradient: Array) -> Array:
-        """Refuse: there is no lam."""
-        return self.with_lam(None)
-
-    def bind(self, x_shape: Shape) -> Self:
-        """Return a copy that knows the shape of one unknown."""
-        new = fresh_copy(self)
-        object.__setattr__(new, "x_shape", tuple(x_shape))
-        return new
-
-    def to(self, device: str) -> Self:
-        """Return a copy whose arrays live on `device`."""
-        return moved_copy(self, device)
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def terms_of(prior: Prior) -> tuple[Prior, ...]:

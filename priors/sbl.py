@@ -16,7 +16,7 @@ from sparsesolve.backends import (
     real_dtype,
     to_numpy,
 )
-from sparsesolve.priors.base import HierarchicalPrior
+from sparsesolve.priors.hierarchical import HierarchicalPrior
 
 _UPDATES = ("mm", "mackay", "em")
 _NEGLIGIBLE = 1e-10

@@ -17,6 +17,7 @@ from .solvers import VariationalEM as VariationalEM
 from .io import load as load
 from .io import save as save
 from .mapping import Field as Field
+from .cube import HyperspectralCube as HyperspectralCube
 from .scan import RadarScan as RadarScan
 from .operators.grid import Grid as Grid
 from . import applications as applications

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,18 +116,35 @@ def write_bytes(path: StrPath, content: bytes) -> None:
     OSError
         The folder is missing or read-only, the disk is full; an older file stays.
     """
-    target, part = _target_and_part(path)
+    write_files({path: content})
+
+
+def write_files(contents: Mapping[StrPath, bytes]) -> None:
+    """Write files that belong together: none appears before all are on the disk.
+
+    They appear in the order of `contents`, each whole; what describes the others
+    should come last.
+
+    Raises
+    ------
+    OSError
+        The folder is missing or read-only, the disk is full; older files stay.
+    """
+    places = [(*_target_and_part(path), data) for path, data in contents.items()]
     try:
-        with _worded(target):
-            with part.open("xb") as file:
+        for target, part, content in places:
+            with _worded(target), part.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, target)
-            _sync_folder(target.parent)
+        for target, part, _ in places:
+            with _worded(target):
+                os.replace(part, target)
+                _sync_folder(target.parent)
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        for _, part, _ in places:
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 def _target_and_part(path: StrPath) -> tuple[Path, Path]:

@@ -50,6 +50,17 @@ def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
     return float(positive(name, value, zero=zero))
 
 
+def finite_number(name: str, value: Any) -> float:
+    """Return `value` as a float if it is one finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}; wanted a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}; wanted a finite number")
+    return number
+
+
 def positive_int(name: str, value: Any) -> int:
     """Return `value` if it is an integer of at least one."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -62,6 +73,16 @@ def shape_tuple(name: str, shape: Any) -> Shape:
     if isinstance(shape, (int, np.integer)):
         shape = (shape,)
     return tuple(positive_int(name, n) for n in shape)
+
+
+def sentences(name: str, value: Any) -> tuple[str, ...]:
+    """Return `value` as a tuple of printable lines."""
+    items = () if isinstance(value, str) else tuple(value)
+    lines = tuple(str(item) for item in items if isinstance(item, str))
+    plain = all(line.isprintable() and line.strip() for line in lines)
+    if isinstance(value, str) or len(lines) < len(items) or not plain:
+        raise TypeError(f"{name} is {value!r}; wanted a tuple of sentences, one a step")
+    return lines
 
 
 def swapped(found: Shape, wanted: Shape) -> str:
@@ -80,6 +101,18 @@ def trailing_shape(who: str, x: Array, shape: Shape) -> None:
         raise ValueError(
             f"{who} got an array of shape {found}; wanted {shape}, with any batch "
             f"axes in front{swapped(found, shape)}"
+        )
+
+
+def broadcasts(name: str, found: Shape, shape: Shape) -> None:
+    """Refuse an array of shape `found` that does not broadcast to `shape`."""
+    try:
+        fits = np.broadcast_shapes(found, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} has shape {found}; wanted one that broadcasts to {shape}"
         )
 
 

@@ -259,17 +259,23 @@ def _weight(text: str | None) -> float | str | None:
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(file: Path) -> int:
-    """Say what is in an HDF5 FILE, of this library or another's.
+    """Say what is in FILE: HDF5 of this library or another's, ENVI, GeoTIFF.
 
     Example: sparsesolve info demo-out/simulated.h5
     """
+    from sparsesolve.cube_files import cube_reader
     from sparsesolve.hdf5 import contents, open_h5
-    from sparsesolve.io import load
+    from sparsesolve.io import LAZY_BYTES, load
 
+    reader = cube_reader(file, None, LAZY_BYTES)
+    if reader is not None:
+        cube = reader()
+        click.echo("\n  ".join([repr(cube), *cube.steps]))
+        return 0
     with open_h5(file) as opened:
         kind = opened.attrs.get("kind")
         rows = contents(opened)
-    if kind in ("near_field_mimo", "solution"):
+    if kind in ("hyperspectral", "near_field_mimo", "solution"):
         found: Any = load(file)
         click.echo(repr(found))
         for name, why in getattr(found, "choices", {}).items():

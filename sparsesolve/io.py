@@ -36,13 +36,14 @@ _POSTERIOR = ("mean", "variance", "evidence", "noise_variance", "hyper")
 
 
 def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
-    """Write a scan or a solution to an HDF5 file, whole or not at all.
+    """Write a scan, a cube or a solution to an HDF5 file, whole or not at all.
 
     Parameters
     ----------
     path : path
         An older file of this name is replaced at the very end.
-    obj : RadarScan, Solution, or another class of `sparsesolve.schema.KINDS`
+    obj : RadarScan, HyperspectralCube, Solution
+        Or another class of `sparsesolve.schema.KINDS`.
         Of a solution's posterior all is written but what draws samples.
     compression : None or "gzip"
         Measured data hardly shrink, images do.
@@ -84,9 +85,11 @@ def load(
     Parameters
     ----------
     path : path
-        A file that `save` wrote; with `mapping`, any HDF5, MATLAB (v5, v7.3) or .npz.
+        A file that `save` wrote; an ENVI image (header or binary) or a GeoTIFF; with
+        ``kind="hyperspectral"``, a public unmixing scene in .mat; with `mapping`, any
+        HDF5, MATLAB (v5, v7.3) or .npz.
     kind : str or None
-        The kind that is wanted; needed with `mapping`.
+        The kind that is wanted; needed with `mapping`, and for a cube in .mat.
     mapping : dict or None
         For foreign files, what is where: name of a field to `Field`, to a tuple of
         fields (stacked along the last axis) or to a constant in SI.
@@ -95,7 +98,7 @@ def load(
 
     Returns
     -------
-    RadarScan, Solution, ...
+    RadarScan, HyperspectralCube, Solution, ...
         A scan's data are conjugated if their sign is +1, so that it always is -1. A
         solution's state is the dict of its fields.
 
@@ -123,6 +126,13 @@ def load(
             raise ValueError("mapping needs kind=, for instance kind='near_field_mimo'")
         cls = _record_class(kind)
         return _build(path, cls, read_mapped(path, columns(cls), mapping, lazy_bytes))
+    from sparsesolve.cube_files import cube_reader
+
+    reader = cube_reader(path, kind, lazy_bytes)
+    if reader is not None:
+        if kind not in (None, "hyperspectral"):
+            raise ValueError(f"{path} is a hyperspectral image; wanted {kind!r}")
+        return reader()
     with open_h5(path, kind=kind) as file:
         found = kind_in(file)
         if found == "checkpoint":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import h5py
 
 _CHUNKED_FROM = 4096
+_SLAB = 2**26
 
 
 class LazyArray:
@@ -83,11 +84,9 @@ class LazyArray:
             finish=lambda *pieces: function(before(*pieces)),
         )
 
-    def slabs(self, nbytes: int = 2**26) -> Iterator[slice]:
+    def slabs(self, nbytes: int = _SLAB) -> Iterator[slice]:
         """Cut the first axis into pieces of about `nbytes` (64 MiB)."""
-        rows = max(1, nbytes * self.shape[0] // max(self.nbytes, 1))
-        for start in range(0, self.shape[0], rows):
-            yield slice(start, min(start + rows, self.shape[0]))
+        return _slabs(self, nbytes)
 
     def __getitem__(self, key: Any) -> Any:
         picks = self._picks(key)
@@ -145,6 +144,12 @@ class LazyArray:
         )
 
 
+def _slabs(array: Any, nbytes: int) -> Iterator[slice]:
+    rows = max(1, nbytes * array.shape[0] // max(array.nbytes, 1))
+    for start in range(0, array.shape[0], rows):
+        yield slice(start, min(start + rows, array.shape[0]))
+
+
 def _stamp(path: Path) -> tuple[int, int, int]:
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
@@ -158,7 +163,7 @@ def write_array(
     unit: str = "1",
     compression: str | None = None,
 ) -> h5py.Dataset:
-    """Write one array (a `LazyArray` slab by slab) with its unit.
+    """Write one array (a large one or one in a file slab by slab) with its unit.
 
     Arrays above 4096 entries are chunked and, if asked, compressed.
     """
@@ -172,6 +177,10 @@ def write_array(
     )
     if isinstance(value, LazyArray):
         for index in value.slabs():
+            dataset[index] = value[index]
+    # A memory map with its axes turned would be copied whole.
+    elif value.nbytes > _SLAB:
+        for index in _slabs(value, _SLAB):
             dataset[index] = value[index]
     elif value.size:
         dataset[...] = value

@@ -16,12 +16,15 @@ import numpy as np
 
 from sparsesolve.backends import (
     Array,
+    abs_squared,
     array_namespace,
     conj,
+    device_of,
     dtype_of,
     is_complex,
     native_dtype,
     real_dtype,
+    to_device,
 )
 from sparsesolve.conjugate_gradients import (
     ConvergenceWarning,
@@ -213,23 +216,48 @@ def _(A: Kronecker) -> RegularizedInverse:
 
 
 @exact_inverse.register
-def _(A: LeftMultiply) -> RegularizedInverse:
-    u, s, v = _svd(A.m)
-    n = A.in_shape[1]
-    U, V = LeftMultiply(u, n), LeftMultiply(v, n)
-    method = f"singular value decomposition of the {_size(A.m)} factor"
+def _(A: LeftMultiply) -> RegularizedInverse | None:
+    v, s, u = _sides(_adjoint_matrix(A.m))
+    V = LeftMultiply(v, A.in_shape[1])
+    U = None if u is None else LeftMultiply(u, A.in_shape[1])
+    to_data, from_data = (_same, _same) if U is None else (U.adjoint, U.forward)
     d = s[..., :, None]
-    return SingularForm(V.adjoint, V.forward, U.adjoint, U.forward, d, 2, method)
+    return SingularForm(V.adjoint, V.forward, to_data, from_data, d, 2, _how(A.m, u))
 
 
 @exact_inverse.register
-def _(A: RightMultiply) -> RegularizedInverse:
-    u, s, v = _svd(A.m)
-    n = A.in_shape[0]
-    U, V = RightMultiply(u, n), RightMultiply(v, n)
-    method = f"singular value decomposition of the {_size(A.m)} factor"
+def _(A: RightMultiply) -> RegularizedInverse | None:
+    u, s, v = _sides(A.m)
+    U = RightMultiply(u, A.in_shape[0])
+    V = None if v is None else RightMultiply(v, A.in_shape[0])
+    to_data, from_data = (_same, _same) if V is None else (V.forward, V.adjoint)
     d = s[..., None, :]
-    return SingularForm(U.forward, U.adjoint, V.forward, V.adjoint, d, 2, method)
+    return SingularForm(U.forward, U.adjoint, to_data, from_data, d, 2, _how(A.m, v))
+
+
+def _sides(m: Array) -> tuple[Array, Array, Array | None]:
+    """Singular value decomposition of X ↦ X m; V is None where it is the identity.
+
+    That is so where the columns of m are orthogonal, as in a problem whose data were
+    reduced to its singular vectors: half of the products are saved.
+    """
+    xp = array_namespace(m)
+    wide = _double(m)
+    lengths = xp.sqrt(xp.sum(abs_squared(wide), axis=-2))
+    if bool(xp.all(lengths > 0)):
+        u = wide / lengths[..., None, :]
+        cosines = xp.matmul(_adjoint_matrix(u), u)
+        eye = xp.eye(m.shape[-1], dtype=cosines.dtype)
+        rounding = 8 * m.shape[-2] ** 0.5 * float(xp.finfo(m.dtype).eps)
+        if bool(xp.all(xp.abs(cosines - to_device(eye, device_of(m))) < rounding)):
+            return _precision_of(m, u), _precision_of(m, lengths), None
+    return _svd(m)
+
+
+def _how(m: Array, data_side: Array | None) -> str:
+    if data_side is None:
+        return f"orthogonal vectors of the {_size(m)} factor"
+    return f"singular value decomposition of the {_size(m)} factor"
 
 
 class _DenseInverse:

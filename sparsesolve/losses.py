@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import reduce
+from operator import mul
 from typing import Any, Self
 
 import numpy as np
@@ -97,7 +99,9 @@ class Loss(ABC):
         """Return the loss in one block of the unknown, the others held fixed."""
         operator, offset = self.A.partial(block, x)
         new = fresh_copy(self)
-        new.A, new.y = operator, self.y - offset
+        new.A = operator
+        if not isinstance(offset, float) or offset:  # a product leaves the data alone
+            new.y = self.y - offset
         return new
 
     def to(self, device: str) -> Self:
@@ -125,23 +129,46 @@ class LeastSquares(Loss):
     ----------
     A, y
         See `Loss`.
-    weights : array broadcastable to `y`, real, >= 0, optional
-        1/variance of each entry; 0 leaves an entry out. All ones by default.
+    weights : array broadcastable to `y`, or tuple of such arrays, real, >= 0, optional
+        1/variance of each entry; 0 leaves an entry out. All ones by default. A tuple
+        stands for the product of its arrays (rows times columns, for instance), which
+        is not formed unless it is asked for.
     constant : float or array of batch shape
         Added to the value, so that a majoriser touches what it majorises.
     """
 
     def __init__(
-        self, A: Any, y: Array, weights: Array | None = None, *, constant: Any = 0.0
+        self, A: Any, y: Array, weights: Any = None, *, constant: Any = 0.0
     ) -> None:
-        if weights is not None:
-            weights = _checked_weights(weights, y)
-            y = _without_ignored(y, weights)
-        super().__init__(A, y)
-        self.weights, self.constant = weights, constant
-        if weights is not None:
-            self.weights = _cast(weights, real_dtype(dtype_of(self.y)))
-            self.curvature = float(array_namespace(weights).max(weights))
+        factors = () if weights is None else _checked_weights(weights, y)
+        super().__init__(A, y if weights is None else _without_ignored(y, factors))
+        self._set(factors, constant)
+
+    @classmethod
+    def like(cls, loss: Loss, factors: tuple[Array, ...], constant: Any) -> Self:
+        """Return the weighted least squares of another loss's model and data.
+
+        The checks were made when that loss was: this one is for majorisers, which
+        are made in every iteration.
+        """
+        new = cls.__new__(cls)
+        new.A, new.y, new.notes = loss.A, loss.y, loss.notes
+        new._set(factors, constant)
+        return new
+
+    def _set(self, factors: tuple[Array, ...], constant: Any) -> None:
+        real = real_dtype(dtype_of(self.y))
+        self.factors = tuple(_cast(w, real) for w in factors)
+        self.constant = constant
+        self.curvature = math.prod(_largest(w) for w in self.factors)
+
+    @property
+    def weights(self) -> Array | None:
+        """The weights as one array of the data's shape; None if all are one."""
+        if not self.factors:
+            return None
+        xp = array_namespace(self.y)
+        return xp.broadcast_to(reduce(mul, self.factors), self.y.shape)
 
     def value(self, z: Array) -> Array:
         return 0.5 * self.total(self._weighted(abs_squared(z - self.y))) + self.constant
@@ -155,23 +182,25 @@ class LeastSquares(Loss):
 
     def misfit(self, z: Array) -> Array:
         """Return ‖z - y‖₂ over the entries of positive weight, batch shape."""
-        if self.weights is None:
+        weights = self.weights
+        if weights is None:
             return super().misfit(z)
         xp = array_namespace(z)
-        used = xp.astype(self.weights > 0, self.weights.dtype)
+        used = xp.astype(weights > 0, weights.dtype)
         return xp.sqrt(self.total(used * abs_squared(z - self.y)))
 
     @property
     def n_data(self) -> Any:
         """Number of entries of positive weight, batch shape."""
-        if self.weights is None:
+        weights = self.weights
+        if weights is None:
             return super().n_data
-        xp = array_namespace(self.weights)
-        used = scalar(self.total(xp.astype(self.weights > 0, self.weights.dtype)))
+        xp = array_namespace(weights)
+        used = scalar(self.total(xp.astype(weights > 0, weights.dtype)))
         return used if is_array(used) else round(used)
 
     def _weighted(self, terms: Any) -> Any:
-        return terms if self.weights is None else self.weights * terms
+        return reduce(mul, self.factors, terms)
 
 
 class NoiseBall(Loss):
@@ -250,25 +279,34 @@ def _cast_note(found: np.dtype[Any], used: np.dtype[Any]) -> dict[str, str]:
     return {"dtype": f"data cast once from {found} to {used}, what the operator takes"}
 
 
-def _without_ignored(y: Array, weights: Array) -> Array:
+def _largest(weights: Array) -> float:
+    return float(array_namespace(weights).max(weights))
+
+
+def _without_ignored(y: Array, factors: tuple[Array, ...]) -> Array:
     """Zero the entries of weight 0, where missing data may be NaN."""
     xp = array_namespace(y)
-    return xp.where(weights == 0, xp.zeros_like(y), y)
+    for weights in factors:
+        y = xp.where(weights == 0, xp.zeros_like(y), y)
+    return y
 
 
-def _checked_weights(weights: Array, y: Array) -> Array:
-    """Return `weights` broadcast to the shape of `y`."""
-    checks.finite("weights", weights)
+def _checked_weights(weights: Any, y: Array) -> tuple[Array, ...]:
+    """Return the factors of the weights, each broadcastable to `y`."""
     if not is_array(y):
         raise TypeError(f"y is a {type(y).__name__}; wanted an array")
-    checks.same_device("y", weights, device_of(y))
-    xp = array_namespace(y)
-    if bool(xp.any(weights < 0)) or not bool(xp.any(weights > 0)):
-        raise ValueError("weights must be >= 0 with at least one > 0")
-    try:
-        return xp.broadcast_to(weights, y.shape)
-    except (ValueError, RuntimeError):
-        raise ValueError(
-            f"weights of shape {tuple(weights.shape)} do not broadcast to the data's "
-            f"shape {tuple(y.shape)}"
-        ) from None
+    factors = weights if isinstance(weights, tuple) else (weights,)
+    for w in factors:
+        checks.finite("weights", w)
+        checks.same_device("y", w, device_of(y))
+        xp = array_namespace(w)
+        if bool(xp.any(w < 0)) or not bool(xp.any(w > 0)):
+            raise ValueError("weights must be >= 0 with at least one > 0")
+        try:
+            xp.broadcast_to(w, y.shape)
+        except (ValueError, RuntimeError):
+            raise ValueError(
+                f"weights of shape {tuple(w.shape)} do not broadcast to the data's "
+                f"shape {tuple(y.shape)}"
+            ) from None
+    return factors

@@ -113,7 +113,8 @@ def read_mapped(
             values[name] = _value(source, column, given, lazy_bytes)
             filled = isinstance(given, Field) and given.fill is not None
             if filled and column.missing is not None:
-                usable[column.missing] = ~_gaps(source, column, given)
+                gaps = _gaps(source, column, given)
+                usable[column.missing] = ~_along(known[column.missing], column, gaps)
     for name, entries in usable.items():
         mask = values.get(name)
         if mask is None:
@@ -205,6 +206,17 @@ def _gaps(source: Source, column: Column, field: Field) -> np.ndarray[Any, Any]:
     if isinstance(gaps, LazyArray) and gaps.ndim > 0:
         gaps = np.concatenate([gaps[slab] for slab in gaps.slabs()])
     return np.asarray(gaps)
+
+
+def _along(
+    mask: Column, column: Column, gaps: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Reduce gaps to the axes of their mask, where it has fewer than the data."""
+    # Of another number of axes than any layout has: the record refuses it by its shape.
+    layout = next((n for n in column.layouts if len(n) == gaps.ndim), ())
+    kept = {name for names in mask.layouts for name in names}
+    axes = tuple(i for i, name in enumerate(layout) if name not in kept)
+    return np.asarray(np.any(gaps, axis=axes))
 
 
 def _is_gap(fill: Any, *pieces: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -16,21 +16,46 @@ from sparsesolve import checks
 from sparsesolve.backends import Array, to_numpy
 from sparsesolve.operators.grid import Grid
 from sparsesolve.profiles import integrated_sidelobe, peak_sidelobe, peak_width
+from sparsesolve.spectral_metrics import (
+    BandDetection,
+    abundance_rmse,
+    band_detection,
+    guide_correlation,
+    match_abundances,
+    match_endmembers,
+    purity,
+    signal_to_reconstruction_error,
+    spectral_angle,
+    spectral_angles,
+)
+from sparsesolve.spectral_residual import ReconstructionError, reconstruction_error
 
 if TYPE_CHECKING:
     from sparsesolve.problem import Problem
 
 __all__ = [
+    "BandDetection",
+    "ReconstructionError",
+    "abundance_rmse",
+    "band_detection",
     "contrast",
     "entropy",
+    "guide_correlation",
     "integrated_sidelobe",
+    "match_abundances",
+    "match_endmembers",
     "nmse",
     "peak_position",
     "peak_sidelobe",
     "peak_width",
     "psnr",
+    "purity",
+    "reconstruction_error",
     "residual_shares",
     "side_energy",
+    "signal_to_reconstruction_error",
+    "spectral_angle",
+    "spectral_angles",
     "ssim",
 ]
 

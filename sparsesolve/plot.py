@@ -1,4 +1,4 @@
-"""Pictures of volumes, of an array, of residuals and of convergence.
+"""Pictures of volumes, an array, residuals, convergence, and hyperspectral images.
 
 Every function returns a `matplotlib.figure.Figure` that belongs to nobody else: no
 window opens and no global state changes. `save` writes it. matplotlib loads when a
@@ -27,17 +27,27 @@ from sparsesolve.plot_frame import (
     plain,
     positions,
 )
+from sparsesolve.plot_maps import abundances, error_map, guide, rgb
 from sparsesolve.plot_radar import array, point_spread
 from sparsesolve.plot_residuals import residuals
+from sparsesolve.plot_spectra import band_weights, endmembers
+from sparsesolve.plot_unmixing import unmixing
 from sparsesolve.solution import Solution
 
 __all__ = [
+    "abundances",
     "array",
+    "band_weights",
     "convergence",
+    "endmembers",
+    "error_map",
+    "guide",
     "point_spread",
     "residuals",
+    "rgb",
     "save",
     "slices",
+    "unmixing",
     "volume",
     "volumes",
 ]

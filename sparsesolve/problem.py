@@ -22,7 +22,8 @@ from sparsesolve.backends import (
     to_device,
 )
 from sparsesolve.losses import Loss
-from sparsesolve.priors.base import HierarchicalPrior, Prior, Term, Zero, terms_of
+from sparsesolve.priors.base import Prior, Term, Zero, terms_of
+from sparsesolve.priors.hierarchical import HierarchicalPrior
 
 
 class Problem:

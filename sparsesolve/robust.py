@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 from sparsesolve import checks
-from sparsesolve.backends import Array, abs_squared, array_namespace, norm
+from sparsesolve.backends import (
+    Array,
+    abs_squared,
+    array_namespace,
+    device_of,
+    dtype_of,
+    native_dtype,
+    real_dtype,
+)
 from sparsesolve.losses import LeastSquares, Loss
 
 
@@ -19,11 +28,16 @@ class L21(Loss):
         See `Loss`.
     axis : int
         Axis of the data that runs along a row (pixels of a band), negative.
+    weights : (n,) array, optional
+        Positive weights of the entries along `axis`: ‖r‖² = Σ_n w_n |r_n|². All ones
+        by default.
     """
 
     smooth = False
 
-    def __init__(self, A: Any, y: Array, *, axis: int = -1) -> None:
+    def __init__(
+        self, A: Any, y: Array, *, axis: int = -1, weights: Array | None = None
+    ) -> None:
         super().__init__(A, y)
         if not -len(self.A.out_shape) <= axis < 0:
             raise ValueError(
@@ -31,16 +45,53 @@ class L21(Loss):
                 f"{self.A.out_shape}"
             )
         self.axis = axis
+        self.weights = None if weights is None else self._checked(weights)
+
+    def _checked(self, weights: Array) -> Array:
+        """Return the weights shaped to broadcast along `axis`."""
+        checks.finite("weights", weights)
+        checks.same_device("y", weights, device_of(self.y))
+        n = self.A.out_shape[self.axis]
+        if tuple(weights.shape) != (n,):
+            raise ValueError(
+                f"weights has shape {tuple(weights.shape)}; wanted ({n},), one along "
+                f"axis {self.axis} of the data"
+            )
+        xp = array_namespace(weights)
+        if not bool(xp.all(weights > 0)):
+            raise ValueError("weights has entries that are not positive")
+        weights = xp.astype(weights, native_dtype(xp, real_dtype(dtype_of(self.y))))
+        return weights[(..., *(None,) * (-1 - self.axis))]
 
     def value(self, z: Array) -> Array:
         return self.total(self._row_norms(z))
 
     def prox(self, z: Array, step: Any) -> Array:
         xp = array_namespace(z)
+        step, residual = self.expand(step), z - self.y
+        if self.weights is not None:
+            return self.y + self._weighted_shrinkage(residual, step)
         norms = self._row_norms(z)
-        step = self.expand(step)
         kept = xp.where(norms > step, norms - step, norms * 0)
-        return self.y + (z - self.y) * (kept / xp.where(norms > 0, norms, norms + 1))
+        return self.y + residual * (kept / xp.where(norms > 0, norms, norms + 1))
+
+    def _weighted_shrinkage(self, residual: Array, step: Any) -> Array:
+        """Return the prox of ‖√w r‖: r t / (t + step w), t the norm of the result.
+
+        t solves Σ w r² / (t + step w)² = 1, whose left side is convex and falls:
+        Newton's steps from 0 climb to the root and never pass it. Without a root the
+        row is 0.
+        """
+        xp, w = array_namespace(residual), self.weights
+        power = w * abs_squared(residual)
+        t = xp.sum(power * 0, axis=self.axis, keepdims=True)
+        for _ in range(60):
+            share = power / (t + step * w) ** 2
+            excess = xp.sum(share, axis=self.axis, keepdims=True) - 1
+            slope = xp.sum(share / (t + step * w), axis=self.axis, keepdims=True)
+            climb = excess / (2 * xp.where(slope > 0, slope, slope + 1))
+            t = t + xp.where(excess > 0, climb, climb * 0)
+        return residual * t / (t + step * w)
 
     def majorise(self, z: Array) -> LeastSquares:
         """Weights 1/‖row‖, rows below 1e-6 of a typical one held at that floor.
@@ -49,18 +100,25 @@ class L21(Loss):
         """
         xp = array_namespace(z)
         norms = self._row_norms(z)
-        rows = math.prod(self.A.out_shape) / self.A.out_shape[self.axis]
-        typical = norm(self.y, len(self.A.out_shape)) / math.sqrt(rows)
-        floor = 1e-6 * self.expand(typical)
+        floor = 1e-6 * self._typical
         safe = xp.maximum(norms, floor + xp.finfo(norms.dtype).smallest_normal)
-        weights = xp.broadcast_to(1 / safe, self.y.shape)
         constant = self.total(norms - 0.5 * norms**2 / safe)
-        return LeastSquares(self.A, self.y, weights, constant=constant)
+        factors = (1 / safe,) if self.weights is None else (1 / safe, self.weights)
+        return LeastSquares.like(self, factors, constant)
+
+    @cached_property
+    def _typical(self) -> Array:
+        """Root mean square over the rows of the data's norms."""
+        rows = math.prod(self.A.out_shape) / self.A.out_shape[self.axis]
+        power = self.total(self._row_norms(self.y * 0) ** 2)
+        return self.expand(array_namespace(power).sqrt(power / rows))
 
     def _row_norms(self, z: Array) -> Array:
         xp = array_namespace(z)
-        squares = xp.sum(abs_squared(z - self.y), axis=self.axis, keepdims=True)
-        return xp.sqrt(squares)
+        squares = abs_squared(z - self.y)
+        if self.weights is not None:
+            squares = self.weights * squares
+        return xp.sqrt(xp.sum(squares, axis=self.axis, keepdims=True))
 
 
 class Huber(Loss):

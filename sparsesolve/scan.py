@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +101,7 @@ class RadarScan:
         mask = _mask(self.mask, data)
         _finite_where(data, mask)
         noise = None if self.noise is None else checks.positive("noise", self.noise)
-        sign, steps = int(self.sign), _steps(self.steps)
+        sign, steps = int(self.sign), checks.sentences("steps", self.steps)
         clean = (data, freq, tx, rx, channels, mask, sign, speed, noise, steps)
         for item, value in zip(dataclasses.fields(self), clean, strict=True):
             object.__setattr__(self, item.name, value)
@@ -283,15 +282,6 @@ def _channels(value: Array | None, n_tx: int, n_rx: int) -> np.ndarray[Any, Any]
             "once (average repeated measurements)"
         )
     return whole
-
-
-def _steps(value: Iterable[str]) -> tuple[str, ...]:
-    items = () if isinstance(value, str) else tuple(value)
-    lines = tuple(str(item) for item in items if isinstance(item, str))
-    plain = all(line.isprintable() and line.strip() for line in lines)
-    if isinstance(value, str) or len(lines) < len(items) or not plain:
-        raise TypeError(f"steps is {value!r}; wanted a tuple of sentences, one a step")
-    return lines
 
 
 def _data(value: Array, wanted: Shape) -> Array:

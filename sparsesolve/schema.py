@@ -18,6 +18,7 @@ SCHEMA = 1
 """Version of the layout, the root attribute ``sparsesolve_schema``."""
 
 KINDS: dict[str, str] = {
+    "hyperspectral": "sparsesolve.cube:HyperspectralCube",
     "near_field_mimo": "sparsesolve.scan:RadarScan",
     "solution": "sparsesolve.solution:Solution",
 }

@@ -61,7 +61,7 @@ class SingularForm:
         conjugate, power = (conj(d), abs_squared(d)) if is_array(d) else (d, d * d)
         rho = per_entry(rho, w, self.n_axes)
         c = self.to_model(w)
-        e = conjugate * (self.to_data(u) - d * c) / (power + rho)
+        e = (self.to_data(u) - d * c) * (conjugate / (power + rho))
         return w + self.from_model(e), self.from_data(d * (c + e)), warm
 
     def adjoint(self) -> SingularForm:

@@ -33,6 +33,10 @@ class Source(ABC):
         self.path = path
 
     @abstractmethod
+    def shapes(self) -> dict[str, Shape]:
+        """Arrays of numbers at the top of the file, and their shapes."""
+
+    @abstractmethod
     def shape(self, name: str) -> Shape:
         """Shape as the file's own world shows it."""
 
@@ -68,6 +72,13 @@ class _Hdf5(Source):
             raise ValueError(f"{where} is empty; wanted numbers")
         _require_numbers(where, dataset.dtype)
         return dataset
+
+    def shapes(self) -> dict[str, Shape]:
+        found = {}
+        for name in self.file:
+            with contextlib.suppress(TypeError, ValueError):
+                found[name] = self.shape(name)
+        return found
 
     def shape(self, name: str) -> Shape:
         shape: Shape = tuple(self._dataset(name).shape)
@@ -115,6 +126,10 @@ class _Arrays(Source):
             fields = np.asarray(value).dtype.names or ("",)
             rows += [f"{name}/{field}".rstrip("/") for field in fields]
         return f"the file has {', '.join(rows[:12])}"
+
+    def shapes(self) -> dict[str, Shape]:
+        kept = {n: np.asarray(v) for n, v in self.arrays.items()}
+        return {n: v.shape for n, v in kept.items() if v.dtype.kind in "biuf"}
 
     def shape(self, name: str) -> Shape:
         shape: Shape = self._get(name).shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 UNITS: dict[str, tuple[str, float]] = {
     "1": ("1", 1.0),
@@ -32,17 +33,25 @@ UNITS: dict[str, tuple[str, float]] = {
 
 
 def si_factor(what: str, unit: str, wanted: tuple[str, ...]) -> float:
-    """Return the factor from `unit` to SI.
+    """Return the factor from `unit` to the first wanted one (SI, or nm).
 
     Raises
     ------
     ValueError
-        An unknown unit, or one of another quantity than `wanted` (SI units).
+        An unknown unit, or one of another quantity than `wanted`.
     """
-    known = [name for name, (si, _) in UNITS.items() if si in wanted]
+    target = wanted[0]
+    known = [name for name, (si, _) in UNITS.items() if si in map(_si, wanted)]
     if unit not in UNITS:
         raise ValueError(f"{what} has the unit {unit!r}; known are {', '.join(UNITS)}")
-    si, factor = UNITS[unit]
-    if si not in wanted:
+    if unit not in known:
         raise ValueError(f"{what} has the unit {unit!r}; wanted {', '.join(known)}")
-    return factor
+    factor = UNITS[unit][1]
+    if UNITS.get(target, ("", 1.0))[1] == 1:
+        return factor
+    # Decimal, as 1e-6 / 1e-9 is not 1000.
+    return float(Decimal(repr(factor)) / Decimal(repr(UNITS[target][1])))
+
+
+def _si(unit: str) -> str:
+    return UNITS.get(unit, (unit, 1.0))[0]

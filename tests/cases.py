@@ -229,6 +229,22 @@ PRIORS: dict[str, PriorCase] = {
     "Simplex, rows": PriorCase(
         lambda: ss.priors.Simplex(axis=-1, total=2.5), dtypes=REAL
     ),
+    "SoftSimplex": PriorCase(lambda: ss.priors.SoftSimplex(3.0), dtypes=REAL),
+    "SoftSimplex, rows": PriorCase(
+        lambda: ss.priors.SoftSimplex(0.5, axis=-1, total=2.5), dtypes=REAL
+    ),
+    "Tilted": PriorCase(
+        lambda: ss.priors.Tilted(0.3, ss.priors.NonNegative()), dtypes=REAL
+    ),
+    "Tilted, Simplex": PriorCase(
+        lambda: ss.priors.Tilted(0.7, ss.priors.Simplex(), _WEIGHTS - 1), dtypes=REAL
+    ),
+    "GuidedLp": PriorCase(lambda: ss.priors.GuidedLp(0.7, 0.3)),
+    "GuidedLp, map": PriorCase(
+        lambda: ss.priors.GuidedLp(
+            0.7, np.array([0.0, 0.5, 0.9]), weights=_WEIGHTS, floor=0.05
+        )
+    ),
     "L1Ball": PriorCase(lambda: ss.priors.L1Ball(2.0)),
     "L2Ball": PriorCase(lambda: ss.priors.L2Ball(1.5)),
     "TopK": PriorCase(lambda: ss.priors.TopK(4)),
@@ -285,6 +301,16 @@ def _factorisation(dtype: str, priors: Any, *, loss: Any = ss.LeastSquares) -> A
     return ss.Problem(loss(product, y), priors)
 
 
+def _archetypes(dtype: str) -> Any:
+    """Mixtures of three of twenty points in four dimensions, the corners among them."""
+    rng = np.random.default_rng(5)
+    corners = rng.random((4, 3))
+    y = (corners @ rng.dirichlet(np.ones(3), 20).T).astype(dtype)
+    y[:, :3] = corners + 0.01 * rng.random((4, 3))
+    loss = ss.LeastSquares(ss.operators.Archetypes(y, 3, 20), y, np.arange(1.0, 21))
+    return ss.Problem(loss, {"B": ss.priors.Simplex(), "A": ss.priors.Simplex()})
+
+
 PROBLEMS: dict[str, Callable[[str], Any]] = {
     "lasso": lambda t: _sensing(t, ss.priors.L1(0.1)),
     "magnitude lasso": lambda t: _sensing(t, ss.priors.Magnitude(ss.priors.L1(0.1))),
@@ -305,6 +331,17 @@ PROBLEMS: dict[str, Callable[[str], Any]] = {
     ),
     "robust nmf": lambda t: _factorisation(
         t, {"M": ss.priors.NonNegative(), "A": ss.priors.NonNegative()}, loss=ss.L21
+    ),
+    "archetypes nmf": lambda t: _archetypes(t),
+    "guided nmf": lambda t: _factorisation(
+        t,
+        {
+            "M": ss.priors.NonNegative(),
+            "A": ss.priors.GuidedLp(
+                0.01, ss.priors.SparsenessGuide(), within=ss.priors.Simplex()
+            ),
+        },
+        loss=ss.L21,
     ),
     "ridge factorisation": lambda t: _factorisation(
         t, {"M": ss.priors.SquaredL2(0.1), "A": ss.priors.SquaredL2(0.1)}
@@ -354,7 +391,15 @@ SOLVERS: dict[str, SolverCase] = {
     ),
     "AlternatingMinimization": SolverCase(
         lambda: ss.AlternatingMinimization(),
-        {"nmf": 40, "robust nmf": 80, "ridge factorisation": 120},
+        {
+            "nmf": 40,
+            "robust nmf": 80,
+            "guided nmf": 200,
+            "ridge factorisation": 120,
+        },
+    ),
+    "ArchetypeDescent": SolverCase(
+        lambda: ss.solvers.ArchetypeDescent(), {"archetypes nmf": 60}
     ),
     "VariationalEM": SolverCase(lambda: ss.VariationalEM(), {"sparse bayes": 160}),
 }

@@ -10,7 +10,7 @@ from sparsesolve.backends import device_of, dtype_of, to_numpy
 OTHER = ("nmf", "factorisation", "bayes")
 PAIRS = [(s, p) for s, case in SOLVERS.items() for p in case.iterations]
 CONVEX = [(s, p) for s, p in PAIRS if p.split()[-1] not in OTHER]
-REAL_ONLY = {"nmf", "robust nmf", "ridge factorisation"}
+REAL_ONLY = {"nmf", "robust nmf", "guided nmf", "archetypes nmf", "ridge factorisation"}
 
 
 def solved(solver, problem, dtype="float64", **options):

@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsesolve import checks
-from sparsesolve.backends import Array, expand, norm, scalar, where
+from sparsesolve.backends import Array, array_namespace, expand, norm, scalar, where
 from sparsesolve.linalg import normal_cg, regularized_inverse
 from sparsesolve.losses import LeastSquares
+from sparsesolve.normal_form import normal_form
 from sparsesolve.priors.base import Zero
 from sparsesolve.priors.quadratic import SquaredL2
 from sparsesolve.solvers.base import (
     BLOCK_UNKNOWN,
     MAJORISABLE_LOSS,
-    PROXIMAL_PRIOR,
+    PROX_OR_MAJORISER,
     Solver,
 )
 from sparsesolve.solvers.proximal_gradient import ProximalGradient
@@ -36,21 +37,35 @@ class State(NamedTuple):
     x: dict[str, Array]
     """The answer if stopped now."""
     residual: Any
-    """Largest relative change of a block in the last sweep."""
+    """Largest relative change of a block in the last sweep, or of what priors learnt
+    when they last did."""
     metrics: dict[str, Any]
-    """``objective``."""
+    """``objective``; ``learnt``, 1 where a prior learnt before this sweep, which may
+    raise the objective."""
+    image: Array
+    """The operator's image of `x`."""
+    learnt: dict[str, dict[str, Array]]
+    """What priors have learnt from the unknown, by block."""
+    drift: float
+    """Relative change of that at the last learning; 0 if nothing learns any more."""
+    sweep: int
+    """Sweeps done."""
 
 
 @dataclass(frozen=True)
 class AlternatingMinimization(Solver):
     """Blocks in turn, each with the others held fixed; an iteration is one sweep.
 
-    A block of least squares with unweighted `SquaredL2` or no prior is solved exactly
-    (`regularized_inverse`, or conjugate gradients if the data are weighted); any other
-    takes `inner_steps` proximal gradient steps. A loss without gradient is first
-    replaced by its majoriser. None of these raises the objective when priors are
-    convex. Starts from uniform random blocks, since zeros are a stationary point of a
-    product, scaled so that their image is as large as the data.
+    A loss without gradient is replaced by its majoriser at the start of a sweep, and a
+    prior without prox by its own at the start of its block. A block is then minimised
+    exactly where that is known: least squares with unweighted `SquaredL2` or no prior
+    (`regularized_inverse`, or conjugate gradients if the data are weighted), and a
+    factor of a `Product` that is non-negative or on the simplex, with linear costs or
+    without (active sets). Any other block takes `inner_steps` proximal gradient
+    steps, in Gram form for a factor of a `Product`. None of these raises the objective
+    when priors are convex or majorised. Starts from uniform random blocks, since zeros
+    are a stationary point of a product, scaled so that their image is as large as the
+    data.
 
     Parameters
     ----------
@@ -58,6 +73,12 @@ class AlternatingMinimization(Solver):
         Order of the blocks; by default as the operator names them.
     inner_steps : int
         Proximal gradient steps a block and sweep.
+    learn_every : int
+        Sweeps between two refreshes of what a prior learns from the unknown (the map
+        of a `GuidedLp`), the first before the first sweep. A refresh changes the
+        objective, which falls in between.
+    learn_rounds : int
+        Refreshes in all; then what was learnt stays, so that the solve can converge.
 
     References
     ----------
@@ -67,60 +88,105 @@ class AlternatingMinimization(Solver):
 
     order: tuple[str, ...] | None = None
     inner_steps: int = 5
+    learn_every: int = 5
+    learn_rounds: int = 20
 
-    needs = (BLOCK_UNKNOWN, PROXIMAL_PRIOR, MAJORISABLE_LOSS)
+    needs = (BLOCK_UNKNOWN, PROX_OR_MAJORISER, MAJORISABLE_LOSS)
 
     def __post_init__(self) -> None:
         checks.positive_int("inner_steps", self.inner_steps)
+        checks.positive_int("learn_every", self.learn_every)
+        checks.positive_int("learn_rounds", self.learn_rounds)
 
     def prepare(self, problem: Any) -> _Plan:
         blocks = tuple(problem.x_shape)
         order = blocks if self.order is None else self.order
         if not isinstance(order, tuple) or sorted(order) != sorted(blocks):
             raise ValueError(f"order is {self.order}; the blocks are {blocks}")
-        for name, prior in problem.prior.items():
-            if not prior.has_prox:
-                raise TypeError(
-                    f"AlternatingMinimization needs one prox a block; {name!r} has "
-                    f"{prior!r}"
-                )
         return _Plan({})
 
     def init(
         self, problem: Any, plan: _Plan, x0: Any, rng: np.random.Generator
     ) -> State:
-        x = _random_start(problem, rng) if x0 is None else x0
-        return State(dict(x), math.inf, {})
+        x = _random_start(problem, rng) if x0 is None else dict(x0)
+        learns = any(prior.learns for prior in problem.prior.values())
+        drift = 1.0 if learns else 0.0
+        return State(x, math.inf, {}, problem.A.forward(x), {}, drift, 0)
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
-        x, residual = dict(state.x), None
+        learnt, drift, row = state.learnt, state.drift, {}
+        if self._is_due(problem, state.sweep):
+            learnt = _learn(problem, state.x)
+            last = state.sweep // self.learn_every == self.learn_rounds - 1
+            drift = 0.0 if last else _drift(learnt, state.learnt)
+        if learnt:
+            row["learnt"] = float(learnt is not state.learnt)
+            given = {k: p.given(learnt[k]) for k, p in problem.prior.items()}
+            problem = problem.with_prior(given)
+        x, image, residual = self._sweep(problem, dict(state.x), state.image)
+        if all(p.has_value for p in problem.prior.values()):
+            values = [p.value(x[name]) for name, p in problem.prior.items()]
+            row["objective"] = scalar(sum(values, start=problem.loss.value(image)))
+        residual = where(residual > drift, residual, drift)
+        return State(x, residual, row, image, learnt, drift, state.sweep + 1)
+
+    def _is_due(self, problem: Any, sweep: int) -> bool:
+        learns = any(prior.learns for prior in problem.prior.values())
+        rounds, rest = divmod(sweep, self.learn_every)
+        return learns and not rest and rounds < self.learn_rounds
+
+    def _sweep(
+        self, problem: Any, x: dict[str, Array], image: Array
+    ) -> tuple[dict[str, Array], Array, Any]:
+        # One majoriser serves all blocks: what lowers it lowers what it touches.
+        if not problem.loss.smooth:
+            problem = problem.with_loss(problem.loss.majorise(image))
+        residual: Any = 0.0
         for name in self.order or tuple(problem.x_shape):
             new = self._block(problem, name, x)
             n = len(problem.x_shape[name])
             change, size = scalar(norm(new - x[name], n)), scalar(norm(new, n))
             change = change / where(size > 0, size, 1.0)
             x[name] = new
-            if residual is not None:
-                change = where(change > residual, change, residual)
-            residual = change
-        row = {}
-        if all(p.has_value for p in problem.prior.values()):
-            row["objective"] = scalar(problem.value(x))
-        return State(x, residual, row)
+            residual = where(change > residual, change, residual)
+        return x, problem.A.forward(x), residual
 
     def _block(self, problem: Any, name: str, x: dict[str, Array]) -> Array:
-        if not problem.loss.smooth:
-            loss = problem.loss.majorise(problem.A.forward(x))
-            problem = problem.with_loss(loss)
         sub = problem.partial(name, x)
+        if not sub.prior.has_prox:
+            sub = sub.with_prior(sub.prior.majorise(x[name]))
         if _is_quadratic(sub):
             return _exact(sub, x[name])
+        form = normal_form(sub.loss)
+        if form is not None:
+            best = form.minimise(sub.prior)
+            if best is not None:
+                return best
+            return form.descend(sub.prior, x[name], self.inner_steps)
         inner = ProximalGradient(momentum=False)
         plan = inner.prepare(sub)
         inner_state = inner.init(sub, plan, x[name], np.random.default_rng(0))
         for _ in range(self.inner_steps):
             inner_state = inner.step(sub, plan, inner_state)
         return inner_state.x
+
+
+def _learn(problem: Any, x: dict[str, Array]) -> dict[str, dict[str, Array]]:
+    return {name: prior.learn(x[name]) for name, prior in problem.prior.items()}
+
+
+def _drift(new: dict[str, dict[str, Array]], old: dict[str, dict[str, Array]]) -> float:
+    """Largest change of what was learnt, relative to its largest entry; at first 1."""
+    if not old:
+        return 1.0
+    largest = 0.0
+    for block, arrays in new.items():
+        for name, value in arrays.items():
+            xp = array_namespace(value)
+            size = float(xp.max(xp.abs(value)))
+            change = float(xp.max(xp.abs(value - old[block][name])))
+            largest = max(largest, change / (size or 1.0))
+    return largest
 
 
 def _random_start(problem: Any, rng: np.random.Generator) -> dict[str, Array]:

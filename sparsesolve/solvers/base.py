@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from sparsesolve.losses import LeastSquares, Loss
-from sparsesolve.priors.base import HierarchicalPrior
+from sparsesolve.priors.hierarchical import HierarchicalPrior
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ def _proximal(problem: Any) -> bool:
     if problem.is_blocks:
         return all(not p.hierarchical and p.has_prox for p in prior.values())
     return not prior.hierarchical and all(p.has_prox for p, _ in problem.terms)
+
+
+def _majorisable(problem: Any) -> bool:
+    priors = problem.prior.values() if problem.is_blocks else [problem.prior]
+    return all(not p.hierarchical and (p.has_prox or p.has_majoriser) for p in priors)
 
 
 ARRAY_UNKNOWN = Need(
@@ -60,6 +65,11 @@ PROXIMAL_PRIOR = Need(
     "a prior with a prox",
     _proximal,
     "use VariationalEM for a hierarchical prior",
+)
+PROX_OR_MAJORISER = Need(
+    "priors with a prox or a majoriser, one a block",
+    _majorisable,
+    "use one prior a block, not a sum",
 )
 ONE_PROX = Need(
     "one prior with a prox, not a sum or a Term",
