@@ -91,6 +91,10 @@ class Loss(ABC):
         """Return a weighted least-squares loss, equal at `z` = Ax, never below."""
         raise TypeError(f"{type(self).__name__} offers no majoriser")
 
+    def majorise_and_value(self, z: Array) -> tuple[LeastSquares, Array]:
+        """Return the majoriser at `z` and f(z); together where that is cheaper."""
+        return self.majorise(z), self.value(z)
+
     def misfit(self, z: Array) -> Array:
         """Return ‖z - y‖₂, batch shape: what the discrepancy principle compares."""
         return norm(z - self.y, len(self.A.out_shape))

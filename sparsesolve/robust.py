@@ -6,6 +6,8 @@ import math
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from sparsesolve import checks
 from sparsesolve.backends import (
     Array,
@@ -17,6 +19,9 @@ from sparsesolve.backends import (
     real_dtype,
 )
 from sparsesolve.losses import LeastSquares, Loss
+
+# From so many entries the compiled norms are worth loading Numba.
+_COMPILED = 1 << 16
 
 
 class L21(Loss):
@@ -94,6 +99,9 @@ class L21(Loss):
         return residual * t / (t + step * w)
 
     def majorise(self, z: Array) -> LeastSquares:
+        return self.majorise_and_value(z)[0]
+
+    def majorise_and_value(self, z: Array) -> tuple[LeastSquares, Array]:
         """Weights 1/‖row‖, rows below 1e-6 of a typical one held at that floor.
 
         A smaller floor would freeze blocks: the largest weight sets their steps.
@@ -104,7 +112,7 @@ class L21(Loss):
         safe = xp.maximum(norms, floor + xp.finfo(norms.dtype).smallest_normal)
         constant = self.total(norms - 0.5 * norms**2 / safe)
         factors = (1 / safe,) if self.weights is None else (1 / safe, self.weights)
-        return LeastSquares.like(self, factors, constant)
+        return LeastSquares.like(self, factors, constant), self.total(norms)
 
     @cached_property
     def _typical(self) -> Array:
@@ -114,11 +122,31 @@ class L21(Loss):
         return self.expand(array_namespace(power).sqrt(power / rows))
 
     def _row_norms(self, z: Array) -> Array:
+        large = math.prod(z.shape) >= _COMPILED
+        if self.axis == -1 and large and _is_plain(self.y, z):
+            return self._compiled_row_norms(z)
         xp = array_namespace(z)
         squares = abs_squared(z - self.y)
         if self.weights is not None:
             squares = self.weights * squares
         return xp.sqrt(xp.sum(squares, axis=self.axis, keepdims=True))
+
+    def _compiled_row_norms(self, z: Array) -> Array:
+        from sparsesolve.row_kernels import row_powers
+
+        y = self.y.reshape(-1, self.y.shape[-1])
+        weights = np.empty(0, y.dtype) if self.weights is None else self.weights
+        out = np.empty(len(y))
+        row_powers(y, z.reshape(y.shape), weights, out)
+        return np.sqrt(out).astype(y.dtype).reshape(*self.y.shape[:-1], 1)
+
+
+def _is_plain(*arrays: Array) -> bool:
+    """Whether they are NumPy arrays of real numbers, each in one piece of memory."""
+    return all(
+        isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.flags.c_contiguous
+        for a in arrays
+    )
 
 
 class Huber(Loss):

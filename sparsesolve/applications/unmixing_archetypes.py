@@ -110,7 +110,8 @@ def archetypal_analysis(
         finished.append(_solve(whole, 0, start, _LONG, _LONG_TOL))
     best = min(finished, key=_objective)
     found = np.asarray((points @ best.x["B"]).T @ basis)
-    return np.maximum(found, 0) if Y.min() >= 0 else found
+    found = np.maximum(found, 0) if Y.min() >= 0 else found
+    return np.asarray(found)
 
 
 def archetype_problem(points: Array, n_archetypes: int, weights: Array) -> Problem:
@@ -153,4 +154,4 @@ def _weights(weights: Array | None, n: int) -> Floats:
     checks.finite("weights", w)
     if not np.all(w > 0):
         raise ValueError("weights has entries that are not positive")
-    return w / w.mean()
+    return np.asarray(w / w.mean())

@@ -42,8 +42,10 @@ class State(NamedTuple):
     metrics: dict[str, Any]
     """``objective``; ``learnt``, 1 where a prior learnt before this sweep, which may
     raise the objective."""
-    image: Array
-    """The operator's image of `x`."""
+    weights: tuple[Array, ...]
+    """Factors of the weights of the loss's majoriser at `x`; none for a smooth loss."""
+    constant: Any
+    """Its constant."""
     learnt: dict[str, dict[str, Array]]
     """What priors have learnt from the unknown, by block."""
     drift: float
@@ -111,7 +113,8 @@ class AlternatingMinimization(Solver):
         x = _random_start(problem, rng) if x0 is None else dict(x0)
         learns = any(prior.learns for prior in problem.prior.values())
         drift = 1.0 if learns else 0.0
-        return State(x, math.inf, {}, problem.A.forward(x), {}, drift, 0)
+        weights, constant, _ = _touched(problem.loss, problem.A.forward(x))
+        return State(x, math.inf, {}, weights, constant, {}, drift, 0)
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
         learnt, drift, row = state.learnt, state.drift, {}
@@ -123,25 +126,33 @@ class AlternatingMinimization(Solver):
             row["learnt"] = float(learnt is not state.learnt)
             given = {k: p.given(learnt[k]) for k, p in problem.prior.items()}
             problem = problem.with_prior(given)
-        x, image, residual = self._sweep(problem, dict(state.x), state.image)
+        x, residual = self._sweep(problem, state)
+        weights, constant, loss = _touched(problem.loss, problem.A.forward(x))
         if all(p.has_value for p in problem.prior.values()):
             values = [p.value(x[name]) for name, p in problem.prior.items()]
-            row["objective"] = scalar(sum(values, start=problem.loss.value(image)))
-        residual = where(residual > drift, residual, drift)
-        return State(x, residual, row, image, learnt, drift, state.sweep + 1)
+            row["objective"] = scalar(sum(values, start=loss))
+        return State(
+            x=x,
+            residual=where(residual > drift, residual, drift),
+            metrics=row,
+            weights=weights,
+            constant=constant,
+            learnt=learnt,
+            drift=drift,
+            sweep=state.sweep + 1,
+        )
 
     def _is_due(self, problem: Any, sweep: int) -> bool:
         learns = any(prior.learns for prior in problem.prior.values())
         rounds, rest = divmod(sweep, self.learn_every)
         return learns and not rest and rounds < self.learn_rounds
 
-    def _sweep(
-        self, problem: Any, x: dict[str, Array], image: Array
-    ) -> tuple[dict[str, Array], Array, Any]:
+    def _sweep(self, problem: Any, state: State) -> tuple[dict[str, Array], Any]:
         # One majoriser serves all blocks: what lowers it lowers what it touches.
         if not problem.loss.smooth:
-            problem = problem.with_loss(problem.loss.majorise(image))
-        residual: Any = 0.0
+            above = LeastSquares.like(problem.loss, state.weights, state.constant)
+            problem = problem.with_loss(above)
+        x, residual = dict(state.x), 0.0
         for name in self.order or tuple(problem.x_shape):
             new = self._block(problem, name, x)
             n = len(problem.x_shape[name])
@@ -149,7 +160,7 @@ class AlternatingMinimization(Solver):
             change = change / where(size > 0, size, 1.0)
             x[name] = new
             residual = where(change > residual, change, residual)
-        return x, problem.A.forward(x), residual
+        return x, residual
 
     def _block(self, problem: Any, name: str, x: dict[str, Array]) -> Array:
         sub = problem.partial(name, x)
@@ -169,6 +180,14 @@ class AlternatingMinimization(Solver):
         for _ in range(self.inner_steps):
             inner_state = inner.step(sub, plan, inner_state)
         return inner_state.x
+
+
+def _touched(loss: Any, image: Array) -> tuple[tuple[Array, ...], Any, Array]:
+    """Return what makes the majoriser at `image`, and the loss there."""
+    if loss.smooth:
+        return (), 0.0, loss.value(image)
+    above, value = loss.majorise_and_value(image)
+    return above.factors, above.constant, value
 
 
 def _learn(problem: Any, x: dict[str, Array]) -> dict[str, dict[str, Array]]:
