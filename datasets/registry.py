@@ -118,7 +118,7 @@ REGISTRY: dict[str, DataSet] = {
         licence="none stated; cite arXiv:1708.05125",
         publisher="https://arxiv.org/abs/1708.05125",
         addresses={},
-        reading="scipy.io.loadmat: Y, GT, S_GT; pixels in Fortran order",
+        reading="sparsesolve.load(path, kind='hyperspectral'); unmixing.read_truth",
     ),
     "jasper_ridge": DataSet(
         title="Jasper Ridge: 100 x 100 pixels, 198 bands, 380-2500 nm, 4 materials",
@@ -130,7 +130,7 @@ REGISTRY: dict[str, DataSet] = {
         licence="none stated; cite arXiv:1708.05125",
         publisher="https://arxiv.org/abs/1708.05125",
         addresses={},
-        reading="scipy.io.loadmat: Y, M, A; pixels in Fortran order",
+        reading="sparsesolve.load(path, kind='hyperspectral'); unmixing.read_truth",
     ),
     "misicnet": DataSet(
         title="Samson with its other truth, and two simulated cubes, 105 x 105 x 224",

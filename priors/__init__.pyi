@@ -18,6 +18,7 @@ from .bounds import Box as Box
 from .simplex import Simplex as Simplex
 from .simplex import SoftSimplex as SoftSimplex
 from .tilted import Tilted as Tilted
+from .on_nonnegative import OnNonNegative as OnNonNegative
 from .balls import L1Ball as L1Ball
 from .balls import L2Ball as L2Ball
 from .top_k import TopK as TopK

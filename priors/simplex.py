@@ -120,10 +120,8 @@ class SoftSimplex(Prior):
     def prox(self, v: Array, step: Any) -> Array:
         self.refuse_complex(v)
         xp, axis = array_namespace(v), _axis(self, v)
-        slack = 1 / self.weight(v, step)
         v = xp.moveaxis(v, axis, -1)
-        level = water_level(v, self.sum, slack)
-        level = xp.maximum(level, level * 0 - self.sum / slack)
+        level = water_level(v, self.sum, 1 / self.weight(v, step))
         return xp.moveaxis(xp.clip(v - level, min=0.0), -1, axis)
 
 
@@ -141,9 +139,9 @@ def _axis(prior: Simplex | SoftSimplex, x: Array) -> int:
 def water_level(v: Array, total: Any, slack: Any = 0.0) -> Array:
     """Return the t with Σ max(v - t, 0) = total + slack·t over the last axis, kept.
 
-    It is the largest of (v₁ + ... + v_k - total) / (k + slack) over sorted entries
-    (with slack also over k = 0, which is left to the caller). Sums are taken in
-    float64: long ones of float32 would lose the answer.
+    It is the largest of (v₁ + ... + v_k - total) / (k + slack) over sorted entries;
+    where no entry is above t, it is one that is above no entry either. Sums are taken
+    in float64: long ones of float32 would lose the answer.
     """
     xp = array_namespace(v)
     sums = xp.cumulative_sum(

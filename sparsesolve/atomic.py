@@ -82,30 +82,66 @@ def atomic_h5(path: StrPath) -> Iterator[h5py.File]:
     OSError
         The folder is missing or read-only, the disk is full: one sentence.
     """
-    import h5py
-
     target, part = _target_and_part(path)
     try:
-        with _worded(target):
-            shield = _Shield(part, "x+b")
-        with shield:
-            try:
-                with _ctrl_c_drops(shield), h5py.File(shield, "w") as file:
-                    yield file
-            except Exception:
-                # What HDF5 says after a failed write is its consequence.
-                if shield.error is None:
-                    raise
-            with _worded(target):
-                if shield.error is not None:
-                    raise shield.error
-                os.fsync(shield.fileno())
-        with _worded(target):
-            os.replace(part, target)
-            _sync_folder(target.parent)
+        with _shielded(part, target, new=True) as file:
+            yield file
+        rename(part, target)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+@contextlib.contextmanager
+def update_h5(path: StrPath) -> Iterator[h5py.File]:
+    """Open an HDF5 file of ours to change it in place, safe from failed writes.
+
+    It is on the disk (fsync) afterwards. After a failure or Ctrl-C it holds what was
+    written before, and can be opened: change values of what is there, little by little.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, the disk is full: one sentence.
+    """
+    target = Path(os.path.realpath(path))
+    with _shielded(target, target, new=False) as file:
+        yield file
+
+
+def rename(part: StrPath, target: StrPath) -> None:
+    """Give a finished file its name, over an older file, for good.
+
+    Raises
+    ------
+    OSError
+        There is no permission.
+    """
+    place = Path(target)
+    with _worded(place):
+        os.replace(part, place)
+        _sync_folder(place.parent)
+
+
+@contextlib.contextmanager
+def _shielded(place: Path, target: Path, *, new: bool) -> Iterator[h5py.File]:
+    """Write HDF5 through a shield; errors speak of `target`."""
+    import h5py
+
+    with _worded(target):
+        shield = _Shield(place, "x+b" if new else "r+b")
+    with shield:
+        try:
+            with _ctrl_c_drops(shield), h5py.File(shield, "w" if new else "r+") as file:
+                yield file
+        except Exception:
+            # What HDF5 says after a failed write is its consequence.
+            if shield.error is None:
+                raise
+        with _worded(target):
+            if shield.error is not None:
+                raise shield.error
+            os.fsync(shield.fileno())
 
 
 def write_bytes(path: StrPath, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``sparsesolve demo | reconstruct | info | list | data``.
+"""The command line: ``sparsesolve demo | reconstruct | unmix | info | list | data``.
 
 Exit codes: 0 done; 2 bad input, with one readable line; 130 interrupted (Ctrl-C or
 SIGTERM), with the checkpoint's path. Everything heavy loads inside the commands, so
@@ -18,17 +18,17 @@ from typing import Any
 
 import click
 
+from sparsesolve.cli_options import OUT
+from sparsesolve.cli_unmixing import demo_unmixing, unmix
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 # What bad input raises anywhere in the library; anything else is a bug and is shown
 # with its traceback.
-_ERRORS = (ValueError, TypeError, OSError, MemoryError, FloatingPointError)
-_OUT = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder to write into; made if need be.",
+_ERRORS = (
+    *(ValueError, TypeError, OSError, MemoryError, FloatingPointError),
+    ImportError,  # of a package that is optional
 )
 
 
@@ -95,8 +95,12 @@ def demo() -> None:
     """
 
 
+demo.add_command(demo_unmixing)
+cli.add_command(unmix)
+
+
 @demo.command("radar")
-@_OUT
+@OUT
 @click.option("--seed", default=0, show_default=True, help="Seed of the scene.")
 def demo_radar(out: Path, seed: int) -> int:
     """Image a simulated scan, and measured breast phantoms where they are found.
@@ -126,7 +130,7 @@ def demo_radar(out: Path, seed: int) -> int:
     help="On magnitudes, each voxel with its own phase. l1: few voxels reflect; l1+tv: "
     "few, in bodies of even strength; tv: more so; group: blocks of 2 x 2 x 2 voxels.",
 )
-@_OUT
+@OUT
 @click.option(
     "--form",
     type=click.Choice(["penalised", "noise-ball"]),
@@ -266,6 +270,7 @@ def info(file: Path) -> int:
     from sparsesolve.cube_files import cube_reader
     from sparsesolve.hdf5 import contents, open_h5
     from sparsesolve.io import LAZY_BYTES, load
+    from sparsesolve.schema import KINDS
 
     reader = cube_reader(file, None, LAZY_BYTES)
     if reader is not None:
@@ -275,7 +280,7 @@ def info(file: Path) -> int:
     with open_h5(file) as opened:
         kind = opened.attrs.get("kind")
         rows = contents(opened)
-    if kind in ("hyperspectral", "near_field_mimo", "solution"):
+    if kind in KINDS:
         found: Any = load(file)
         click.echo(repr(found))
         for name, why in getattr(found, "choices", {}).items():

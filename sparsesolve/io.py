@@ -36,13 +36,13 @@ _POSTERIOR = ("mean", "variance", "evidence", "noise_variance", "hyper")
 
 
 def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
-    """Write a scan, a cube or a solution to an HDF5 file, whole or not at all.
+    """Write a scan, a cube, or what was found in it to HDF5, whole or not at all.
 
     Parameters
     ----------
     path : path
         An older file of this name is replaced at the very end.
-    obj : RadarScan, HyperspectralCube, Solution
+    obj : RadarScan, HyperspectralCube, Unmixing, Solution
         Or another class of `sparsesolve.schema.KINDS`.
         Of a solution's posterior all is written but what draws samples.
     compression : None or "gzip"
@@ -59,18 +59,25 @@ def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
         raise ValueError(f"compression is {compression!r}; wanted None or 'gzip'")
     kind = kind_of(type(obj))
     with atomic_h5(path) as file:
-        stamp(file, kind)
-        if kind == "solution":
-            _write_solution(file, obj, compression)
+        if kind != "solution":
+            write_record(file, obj, compression=compression)
             return
-        for item in columns(type(obj)):
-            value = getattr(obj, item.name)
-            if value is not None and not (isinstance(value, tuple) and not value):
-                value = (
-                    value if isinstance(value, LazyArray) else _storable_array(value)
-                )
-                unit = item.units[0]
-                write_array(file, item.name, value, unit=unit, compression=compression)
+        stamp(file, kind)
+        _write_solution(file, obj, compression)
+
+
+def write_record(file: Any, obj: Any, *, compression: str | None = None) -> None:
+    """Write a record, of a kind with columns, into an open HDF5 file."""
+    stamp(file, kind_of(type(obj)))
+    for item in columns(type(obj)):
+        value = getattr(obj, item.name)
+        if isinstance(value, dict):
+            value = tuple(f"{name}: {text}" for name, text in value.items())
+        if value is None or (isinstance(value, tuple) and not value):
+            continue
+        value = value if isinstance(value, LazyArray) else _storable_array(value)
+        unit = item.units[0]
+        write_array(file, item.name, value, unit=unit, compression=compression)
 
 
 def load(
@@ -98,7 +105,7 @@ def load(
 
     Returns
     -------
-    RadarScan, HyperspectralCube, Solution, ...
+    RadarScan, HyperspectralCube, Unmixing, Solution, ...
         A scan's data are conjugated if their sign is +1, so that it always is -1. A
         solution's state is the dict of its fields.
 
@@ -158,7 +165,7 @@ def _storable_array(value: Any) -> np.ndarray[Any, Any]:
 
 def _record_class(kind: str) -> Any:
     cls = class_of(kind)
-    if not all(item.metadata for item in dataclasses.fields(cls)):
+    if not any(item.metadata for item in dataclasses.fields(cls)):
         raise ValueError(
             f"kind {kind!r} is no record of measured arrays; it has no fields"
         )

@@ -53,7 +53,7 @@ def solve(
     problem : Problem
         Loss and prior.
     solver : Solver, optional
-        By default the first of VariationalEM, AlternatingMinimization,
+        By default the first of VariationalEM, AlternatingMinimization, ActiveSet,
         ProximalGradient and ADMM whose needs the problem meets (ADMM first for a
         denoiser); ``solution.choices`` says which.
     x0 : array or dict of arrays, optional
@@ -361,6 +361,7 @@ def _chosen(problem: Problem, choices: dict[str, str]) -> Solver:
     order = [
         solvers.VariationalEM,
         solvers.AlternatingMinimization,
+        solvers.ActiveSet,
         solvers.ProximalGradient,
         solvers.ADMM,
     ]

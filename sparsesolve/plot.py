@@ -17,6 +17,7 @@ import numpy as np
 from sparsesolve import atomic, checks
 from sparsesolve.backends import Array
 from sparsesolve.operators.grid import Grid
+from sparsesolve.plot_dimension import elbow
 from sparsesolve.plot_frame import (
     MARK,
     Floats,
@@ -39,6 +40,7 @@ __all__ = [
     "array",
     "band_weights",
     "convergence",
+    "elbow",
     "endmembers",
     "error_map",
     "guide",

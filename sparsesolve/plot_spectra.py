@@ -147,8 +147,9 @@ def band_weights(
     )
     if marks is not None and marks.any():
         half = float(np.median(np.abs(np.diff(axis)))) / 2 if axis.size > 1 else 0.5
+        count = int(marks.sum())
         for i, center in enumerate(axis[marks]):
-            says = f"{int(marks.sum())} flagged bands" if i == 0 else None
+            says = None if i else f"{count} flagged {'band' if count == 1 else 'bands'}"
             panel.axvspan(
                 center - half,
                 center + half,

@@ -21,11 +21,13 @@ KINDS: dict[str, str] = {
     "hyperspectral": "sparsesolve.cube:HyperspectralCube",
     "near_field_mimo": "sparsesolve.scan:RadarScan",
     "solution": "sparsesolve.solution:Solution",
+    "unmixing": "sparsesolve.applications.unmixing_run:Unmixing",
 }
 """Kind to ``"module:Class"``, imported when met. A kind of your own is one entry.
 
-The class is a dataclass with `column` metadata on every field and a method
-``in_convention()`` that returns the record as the library wants it after reading.
+The class is a dataclass with `column` metadata on every field that a file shall hold,
+and a method ``in_convention()`` that returns the record as the library wants it after
+reading.
 """
 
 
@@ -77,14 +79,18 @@ def column(
 
 
 def columns(cls: type) -> list[Column]:
-    """List the columns of a record's class, in the order of its fields."""
+    """List the columns of a record's class, in the order of its fields.
+
+    Fields without metadata never leave memory.
+    """
     return [
         Column(
             name=item.name,
-            required=item.default is dataclasses.MISSING,
+            required=item.default is item.default_factory is dataclasses.MISSING,
             **item.metadata,
         )
         for item in dataclasses.fields(cls)
+        if item.metadata
     ]
 
 

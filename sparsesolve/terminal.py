@@ -13,11 +13,13 @@ import numpy as np
 class Interrupt:
     """Turns the first Ctrl-C into a request to stop; the second one raises.
 
-    Only in the main thread, and only where Python's own handler is in place.
+    Only in the main thread, and only where Python's own handler is in place. `unit` is
+    what is finished before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "iteration") -> None:
         self.asked = False
+        self.unit = unit
 
     def __enter__(self) -> Interrupt:
         main = threading.current_thread() is threading.main_thread()
@@ -32,8 +34,8 @@ class Interrupt:
             raise KeyboardInterrupt
         self.asked = True
         print(
-            "\nsparsesolve: stopping after this iteration; press Ctrl-C again to stop "
-            "at once",
+            f"\nsparsesolve: stopping after this {self.unit}; press Ctrl-C again to "
+            "stop at once",
             file=sys.stderr,
         )
 
@@ -43,14 +45,24 @@ class Interrupt:
 
 
 class Bar:
-    """A tqdm bar that shows the residual; nothing where it was not asked for."""
+    """A tqdm bar, with the residual if there is one; nothing where not asked for."""
 
-    def __init__(self, wanted: bool | None, total: int, initial: int) -> None:
+    def __init__(
+        self,
+        wanted: bool | None,
+        total: int,
+        initial: int,
+        *,
+        unit: str = "it",
+        label: str | None = None,
+    ) -> None:
         self._bar: Any = None
         if sys.stderr.isatty() if wanted is None else wanted:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=initial, unit="it", leave=False)
+            self._bar = tqdm(
+                total=total, initial=initial, unit=unit, desc=label, leave=False
+            )
 
     def __enter__(self) -> Bar:
         return self
@@ -61,6 +73,11 @@ class Bar:
             residual = float(np.max(residual))
             self._bar.set_postfix_str(f"residual {residual:.1e}", refresh=False)
             self._bar.update()
+
+    def advance(self, steps: int) -> None:
+        """Move on by some steps."""
+        if self._bar is not None:
+            self._bar.update(steps)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

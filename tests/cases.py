@@ -245,6 +245,12 @@ PRIORS: dict[str, PriorCase] = {
             0.7, np.array([0.0, 0.5, 0.9]), weights=_WEIGHTS, floor=0.05
         )
     ),
+    "OnNonNegative, GroupL2": PriorCase(
+        lambda: ss.priors.OnNonNegative(ss.priors.GroupL2(0.8, 1)), dtypes=REAL
+    ),
+    "OnNonNegative, L1": PriorCase(
+        lambda: ss.priors.OnNonNegative(ss.priors.L1(0.7, _WEIGHTS)), dtypes=REAL
+    ),
     "L1Ball": PriorCase(lambda: ss.priors.L1Ball(2.0)),
     "L2Ball": PriorCase(lambda: ss.priors.L2Ball(1.5)),
     "TopK": PriorCase(lambda: ss.priors.TopK(4)),
@@ -311,6 +317,16 @@ def _archetypes(dtype: str) -> Any:
     return ss.Problem(loss, {"B": ss.priors.Simplex(), "A": ss.priors.Simplex()})
 
 
+def _unmixing(dtype: str) -> Any:
+    """Sparse non-negative abundances of eight spectra that resemble each other."""
+    rng = np.random.default_rng(6)
+    m = 0.5 + rng.random((12, 8))
+    truth = rng.random((8, 20)) * (rng.random((8, 20)) < 0.4)
+    y = m @ truth + 0.05 * rng.standard_normal((12, 20))
+    loss = ss.LeastSquares(LeftMultiply(m.astype(dtype), 20), y.astype(dtype))
+    return ss.Problem(loss, ss.priors.Tilted(0.1, ss.priors.NonNegative()))
+
+
 PROBLEMS: dict[str, Callable[[str], Any]] = {
     "lasso": lambda t: _sensing(t, ss.priors.L1(0.1)),
     "magnitude lasso": lambda t: _sensing(t, ss.priors.Magnitude(ss.priors.L1(0.1))),
@@ -326,6 +342,7 @@ PROBLEMS: dict[str, Callable[[str], Any]] = {
         t, ss.priors.TotalVariation(0.02) + ss.priors.L1(0.01)
     ),
     "sparse bayes": lambda t: _sensing(t, ss.priors.SBL()),
+    "unmixing": _unmixing,
     "nmf": lambda t: _factorisation(
         t, {"M": ss.priors.NonNegative(), "A": ss.priors.NonNegative()}
     ),
@@ -357,6 +374,7 @@ SOLVERS: dict[str, SolverCase] = {
             "group lasso": 70,
             "robust lasso": 90,
             "total variation": 40,
+            "unmixing": 1500,
         },
     ),
     "ProximalGradient with backtracking": SolverCase(
@@ -372,6 +390,7 @@ SOLVERS: dict[str, SolverCase] = {
             "basis pursuit": 160,
             "robust lasso": 210,
             "total variation": 50,
+            "unmixing": 120,
             "tv as a term": 270,
             "tv and l1": 100,
         },
@@ -398,6 +417,7 @@ SOLVERS: dict[str, SolverCase] = {
             "ridge factorisation": 120,
         },
     ),
+    "ActiveSet": SolverCase(lambda: ss.solvers.ActiveSet(), {"unmixing": 1}),
     "ArchetypeDescent": SolverCase(
         lambda: ss.solvers.ArchetypeDescent(), {"archetypes nmf": 60}
     ),

@@ -47,3 +47,12 @@ def merit_folder(data_folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no measured scans: {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def hsi_folder(data_folder: Path) -> Path:
+    """Folder of the public unmixing scenes, or a skip."""
+    folder = data_folder / "hsi"
+    if not folder.is_dir():
+        pytest.skip(f"no hyperspectral scenes: {folder} is absent")
+    return folder

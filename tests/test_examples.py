@@ -29,6 +29,9 @@ SAYS = {
     "radar_from_touchstone": "subtract: minus a reference scan",
     "radar_monostatic_scan": "20 iterations",
     "interrupt_and_resume": "equal bit for bit: True",
+    "unmixing_jasper": "SAD 0.0",
+    "unmixing_outlier_bands": "screening: F1 1.00",
+    "unmixing_with_library": "eight that are absent: 0.",
 }
 
 
@@ -48,6 +51,8 @@ def test_it_runs(name, tmp_path, request):
         pytest.importorskip(NEEDS[name])
     if name == "radar_breast_phantom":
         request.getfixturevalue("merit_folder")
+    if name == "unmixing_jasper":
+        request.getfixturevalue("hsi_folder")
     run = subprocess.run(
         [
             sys.executable,

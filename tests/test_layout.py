@@ -25,7 +25,7 @@ LAYERS = {
     **dict.fromkeys(("backends", "checks", "kernels", "lanes", "memory"), 0),
     **dict.fromkeys(("operators", "priors"), 1),
     "applications": 3,
-    "cli": 4,
+    **dict.fromkeys(("cli", "cli_options", "cli_unmixing"), 4),
     "__main__": 4,
 }
 MIDDLE = 2

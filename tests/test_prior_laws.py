@@ -268,7 +268,7 @@ def offers(method):
 @pytest.mark.parametrize(("name", "dtype"), rows(offers("critical_lam")))
 def test_critical_lam_is_where_zero_stops_being_the_answer(name, dtype):
     prior, g = made(name), item(name, dtype, batch=(3,))
-    critical = prior.critical_lam(g)
+    critical = prior.critical_lam(-g)
     assert critical.shape == (3,)
     for gradient, lam in zip(g, critical, strict=True):
         # ∇f(0) = -g: 0 is optimal if a step from it comes back to it.

@@ -1,5 +1,6 @@
 """What the README and CONTRIBUTING show runs, and does what they say."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -82,6 +83,34 @@ def test_the_lines_on_radar_lead_from_files_to_a_picture(tmp_path, monkeypatch):
     assert (tmp_path / "image.png").exists()
 
 
+def test_the_lines_on_unmixing_lead_from_envi_to_maps(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("spectral")
+    (block,) = python_blocks("docs/unmixing.md")
+    used = [line for line in block.splitlines() if line.strip()]
+    assert len([line for line in used if "import" not in line]) <= 15
+    unmixing = ss.applications.unmixing
+    scene = unmixing.unmixing_scene(rows=20, cols=20, noisy_bands=0)
+    good = scene.cube.good_bands
+    whole = dataclasses.replace(scene.cube, good_bands=None)
+    monkeypatch.chdir(tmp_path)
+    values = scene.cube.data[:, :, good] * 1e-4
+    unmixing.save_envi("scene.hdr", values, whole)
+    with Path("scene.hdr").open("a", encoding="utf-8") as header:
+        print("wavelength units = Nanometers", file=header)
+        print(
+            f"wavelength = {{{', '.join(map(str, whole.wavelengths[good]))}}}",
+            file=header,
+        )
+    names = run(block)
+    truth = scene.endmembers[:, good]
+    assert ss.metrics.spectral_angle(names["found"].endmembers, truth) < 0.1
+    maps = ss.load("abundances.hdr")
+    assert maps.transform == scene.cube.transform
+    np.testing.assert_array_equal(maps.valid, scene.cube.valid)
+    assert ss.load("unmixing.h5").abundances.shape == (20, 20, 4)
+    assert all(Path(f"{n}.png").exists() for n in ("overview", "errors", "bands"))
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -90,6 +119,7 @@ def test_the_lines_on_radar_lead_from_files_to_a_picture(tmp_path, monkeypatch):
         "CHANGELOG.md",
         "docs/contracts.md",
         "docs/radar.md",
+        "docs/unmixing.md",
         "benchmarks/RADAR.md",
     ],
 )

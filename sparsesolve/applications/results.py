@@ -38,17 +38,19 @@ def output_folder(path: str | Path) -> Path:
     return folder
 
 
-def add_rows(path: str | Path, rows: Sequence[Row]) -> None:
+def add_rows(
+    path: str | Path, rows: Sequence[Row], *, keys: Sequence[str] = ("scan", "image")
+) -> None:
     """Append rows to a CSV file, atomically; new columns go to the end.
 
-    A row with the same ``scan`` and ``image`` as an older one takes its place.
+    A row with the same values of `keys` as an older one takes its place.
     """
     place = Path(path)
     old: list[Row] = []
     if place.exists():
         old = list(csv.DictReader(io.StringIO(place.read_text(encoding="utf-8"))))
-    names = {(row["scan"], row["image"]) for row in rows}
-    kept = [row for row in old if (row.get("scan"), row.get("image")) not in names]
+    names = {tuple(str(row[key]) for key in keys) for row in rows}
+    kept = [row for row in old if tuple(row.get(key) for key in keys) not in names]
     table = [*kept, *rows]
     text = io.StringIO()
     columns = list(dict.fromkeys(name for row in table for name in row))

@@ -19,6 +19,8 @@ from sparsesolve.applications.unmixing_sunsal import (
     sunsal,
     sunsal_tv,
 )
+from sparsesolve.applications.unmixing_tiles import unmix_file
+from sparsesolve.applications.unmixing_truth import UnmixingTruth, read_truth
 from sparsesolve.applications.unmixing_vca import vca
 from sparsesolve.cube_maps import save_envi, save_geotiff
 from sparsesolve.cube_mat import from_mat
@@ -29,6 +31,7 @@ __all__ = [
     "SpectralLibrary",
     "Unmixing",
     "UnmixingScene",
+    "UnmixingTruth",
     "affine_subspace",
     "archetypal_analysis",
     "band_noise",
@@ -44,6 +47,7 @@ __all__ = [
     "nfindr",
     "nnls",
     "pixel_laplacian",
+    "read_truth",
     "resample",
     "save_envi",
     "save_geotiff",
@@ -54,6 +58,7 @@ __all__ = [
     "sunsal",
     "sunsal_tv",
     "unmix",
+    "unmix_file",
     "unmixing_scene",
     "vca",
 ]

@@ -54,8 +54,8 @@ def archetypal_analysis(
         Positive weights w of the squared residuals; default 1. Spectra that were
         divided by their norms want those norms: the noise of dark pixels was amplified.
     dimensions : int
-        Size of the subspace, or K if that is larger; 8 to 15 gave the same endmembers
-        on the scenes that were tried.
+        Size of the subspace, or K if that is larger, at most the pixels and the bands;
+        8 to 15 gave the same endmembers on the scenes that were tried.
     starts : int
         Random starts; the one of lowest objective wins.
     rng : int or numpy.random.Generator

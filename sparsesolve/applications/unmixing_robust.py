@@ -86,7 +86,8 @@ def factorise(
     pixels : (N, L) array
         Spectra.
     start : (K, L) array
-        Endmembers to begin with; the minimum that is found depends on them.
+        Endmembers to begin with, negative entries cut to 0; the minimum that is found
+        depends on them.
     loss : "l21" or "frobenius"
         ℓ2,1, a band that is off pulls with bounded force; or half the squared
         Frobenius norm.
@@ -115,7 +116,8 @@ def factorise(
     Raises
     ------
     ValueError
-        An unknown word, or shapes that do not fit.
+        An unknown word, shapes that do not fit, weights that are not positive, an
+        endmember without positive entries.
 
     Notes
     -----
@@ -131,23 +133,22 @@ def factorise(
     """
     _check_word("loss", loss, LOSSES)
     _check_word("sum_to_one", sum_to_one, SUMS)
-    if start.ndim != 2 or start.shape[1] != pixels.shape[1]:
-        raise ValueError(
-            f"start has shape {start.shape}; wanted (K, {pixels.shape[1]}), a spectrum "
-            "a row on the bands of the pixels"
-        )
+    _check_start(start, pixels.shape[1])
+    w = _checked_weights(pixel_weights, len(pixels))
     sparsity = checks.positive_number("sparsity", sparsity, zero=True)
     M, A = _first_blocks(pixels, start, sum_to_one)
-    misfit = _misfit(pixels, M, A, loss, pixel_weights)
-    lam = sparsity * float(misfit.value(M @ A)) / _total(pixel_weights, len(pixels))
+    misfit = _misfit(pixels, M, A, loss, w)
+    lam = sparsity * float(misfit.value(M @ A)) / _total(w, len(pixels))
     if guide is None:
         guide = SparsenessGuide(start=0.5, largest=LARGEST)
     within = _set(sum_to_one, misfit, M, A)
     prior: Prior = within
     if lam > 0:
-        prior = GuidedLp(lam, guide, weights=pixel_weights, within=within)
+        prior = GuidedLp(lam, guide, weights=w, within=within)
     problem = Problem(misfit, {"M": NonNegative(), "A": prior})
-    problem.choices["lam"] = f"{lam:.3g} = {sparsity:g} times the first misfit a pixel"
+    if lam > 0:
+        note = f"{lam:.3g} = {sparsity:g} times the first misfit a pixel"
+        problem.choices["lam"] = note
     solver = AlternatingMinimization(order=("A", "M"))
     found = solve(
         problem,
@@ -180,7 +181,7 @@ def _factorisation(
         endmembers=np.ascontiguousarray(solution.x["M"].T),
         abundances=np.ascontiguousarray(A),
         band_weights=weights / weights.mean(),
-        guide=np.broadcast_to(np.reshape(guide, -1), (n,)).copy(),
+        guide=np.broadcast_to(np.reshape(guide, -1), (n,)).astype(A.dtype),
         solution=solution,
     )
 
@@ -213,6 +214,32 @@ def _set(sum_to_one: str, misfit: Loss, M: Floats, A: Floats) -> Prior:
     if not misfit.smooth:
         u = misfit.majorise(M @ A).factors[0]
     return SoftSimplex(_AUGMENTATION * float(np.mean(np.sum(u * M**2, axis=0))))
+
+
+def _check_start(start: Floats, bands: int) -> None:
+    if start.ndim != 2 or start.shape[1] != bands:
+        raise ValueError(
+            f"start has shape {start.shape}; wanted (K, {bands}), a spectrum a row on "
+            "the bands of the pixels"
+        )
+    checks.finite("start", start)
+    empty = np.flatnonzero(~(start > 0).any(axis=1))
+    if empty.size:
+        raise ValueError(
+            f"start[{empty[0]}] has no entry above 0; wanted endmembers as of spectra "
+            "that are not negative"
+        )
+
+
+def _checked_weights(weights: Array | None, n: int) -> Array | None:
+    if weights is None:
+        return None
+    w = np.asarray(weights)
+    if w.shape != (n,):
+        raise ValueError(
+            f"pixel_weights has shape {w.shape}; wanted ({n},), one a pixel"
+        )
+    return w
 
 
 def _total(weights: Array | None, n: int) -> float:

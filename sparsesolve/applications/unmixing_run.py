@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsesolve.applications.unmixing_archetypes import archetypal_analysis
-from sparsesolve.applications.unmixing_guides import neighbour_guide
-from sparsesolve.applications.unmixing_minimum_volume import sisal
-from sparsesolve.applications.unmixing_noise import screen_bands
-from sparsesolve.applications.unmixing_pure_pixels import nfindr, spa
-from sparsesolve.applications.unmixing_robust import Factorisation, factorise
-from sparsesolve.applications.unmixing_spectra import Floats, endmember_count
-from sparsesolve.applications.unmixing_vca import vca
-from sparsesolve.backends import Array
-from sparsesolve.cube import HyperspectralCube
-from sparsesolve.simplex_least_squares import fcls_matrix
+from sparsesolve.applications.unmixing_fit import (
+    METHODS,
+    Fit,
+    fit_sample,
+    map_tiles,
+    on_map,
+)
+from sparsesolve.applications.unmixing_sample import (
+    SAMPLE,
+    PixelSample,
+    draw_sample,
+    interpolated,
+)
+from sparsesolve.applications.unmixing_spectra import Floats
+from sparsesolve.atomic import StrPath
+from sparsesolve.backends import Array, to_numpy
+from sparsesolve.cube import TILE_BYTES, HyperspectralCube
+from sparsesolve.schema import column
 from sparsesolve.solution import Solution
+from sparsesolve.terminal import Bar
 
 __all__ = ["METHODS", "Unmixing", "unmix"]
 
 Bools = NDArray[np.bool_]
-
-# Loss, sparsity, guide and sum of the methods that factorise; None: the default.
-_MODELS: dict[str, dict[str, Any]] = {
-    "robust": {},
-    "nmf": {"loss": "frobenius", "sparsity": 0.0, "sum_to_one": "normalised"},
-    "l1/2-nmf": {"loss": "frobenius", "guide": 0.5},
-    "data-guided-nmf": {"loss": "frobenius", "guide": "data"},
-    "l2,1-nmf": {"sparsity": 0.0, "sum_to_one": "normalised"},
-}
-_EXTRACTORS: dict[str, Callable[..., Floats]] = {
-    "archetypes": lambda Y, k, w, rng: archetypal_analysis(Y, k, weights=w, rng=rng),
-    "vca": lambda Y, k, w, rng: vca(Y, k, rng=rng),
-    "nfindr": lambda Y, k, w, rng: nfindr(Y, k),
-    "spa": lambda Y, k, w, rng: spa(Y, k),
-    "sisal": lambda Y, k, w, rng: sisal(Y, k),
-}
-METHODS = *_MODELS, *_EXTRACTORS
-"""Words that `unmix` takes for `method`."""
 
 NORMALISATIONS = None, "l2"
 
@@ -58,32 +48,75 @@ class Unmixing:
         bad ones, interpolated at those that were screened out.
     abundances : (rows, cols, K) array
         Non-negative and of sum one; NaN at invalid pixels. Area fractions if
-        `normalize` is None, shares of the unit-norm spectrum if it is "l2".
+        `normalize` is None, shares of the unit-norm spectrum if it is "l2". Loaded
+        from a file, a large array stays there.
     band_weights : (bands,) array
         How much each band counted, of mean one over the good bands; 0 where it did not.
     guide : (rows, cols) array
-        The guide map in use at the end, 0 mixed to 3/4 pure; 0 where the method has
-        none; NaN at invalid pixels.
+        From 0, mixed, to 3/4, pure. Of "robust" Hoyer's sparseness of `abundances`,
+        cut at 3/4; else the guide that was given to the factorisation; 0 where the
+        method has none; NaN at invalid pixels.
     flagged : (bands,) bool array
         Bands that were screened out as noise or garbage.
+    method : str
     normalize : None or "l2"
         What was done to the pixels before.
-    method : str
-    solution : Solution or None
-        Of the factorisation; None for a method that has none.
     choices : dict of str to str
         What was chosen for you, and why.
+    wavelengths : (bands,) array, nm, or None
+    crs, transform
+        Of the cube, see `HyperspectralCube`.
+    solution : Solution or None
+        Of the factorisation; None for a method that has none, and not part of the file
+        that `save` writes (it has a `save` of its own).
     """
 
-    endmembers: Floats
-    abundances: Floats
-    band_weights: Floats
-    guide: Floats
-    flagged: Bools
-    normalize: str | None
-    method: str
+    endmembers: Array = field(metadata=column("1", "endmember band"))
+    abundances: Array = field(
+        metadata=column("1", "row col endmember", may_stay_in_file=True)
+    )
+    band_weights: Array = field(metadata=column("1", "band"))
+    guide: Array = field(metadata=column("1", "row col"))
+    flagged: Array = field(metadata=column("1", "band"))
+    method: str = field(metadata=column("1", ""))
+    normalize: str | None = field(default=None, metadata=column("1", ""))
+    choices: dict[str, str] = field(
+        default_factory=dict, metadata=column("1", "choice")
+    )
+    wavelengths: Array | None = field(default=None, metadata=column("nm", "band"))
+    crs: str | None = field(default=None, metadata=column("1", ""))
+    transform: tuple[float, ...] | None = field(
+        default=None, metadata=column("1", "affine")
+    )
     solution: Solution | None = None
-    choices: dict[str, str] = field(default_factory=dict)
+
+    def in_convention(self) -> Unmixing:
+        """Return the record with texts and numbers of a file as what they were."""
+        count, bands = self.endmembers.shape
+        wanted = {
+            "abundances": (*self.guide.shape, count),
+            "band_weights": (bands,),
+            "flagged": (bands,),
+        }
+        for name, shape in wanted.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ValueError(f"{name} has shape {found}; wanted {shape}")
+        lines = self.choices
+        if not isinstance(lines, dict):
+            lines = dict(str(line).partition(": ")[::2] for line in lines)
+        place = self.transform
+        return dataclasses.replace(
+            self,
+            choices=lines,
+            transform=None if place is None else tuple(float(x) for x in place),
+        )
+
+    def save(self, path: StrPath) -> None:
+        """Write all but `solution` to an HDF5 file; see `sparsesolve.save`."""
+        from sparsesolve.io import save
+
+        save(path, self)
 
     def __repr__(self) -> str:
         rows, cols, count = self.abundances.shape
@@ -105,6 +138,7 @@ def unmix(
     rng: int | np.random.Generator = 0,
     screen: bool = True,
     start: Array | None = None,
+    sample: int = SAMPLE,
     progress: bool | None = None,
 ) -> Unmixing:
     """Find the endmembers of a scene and their abundances in every pixel.
@@ -135,8 +169,13 @@ def unmix(
     start : (K, bands) array, optional
         Endmembers to begin with, in the cube's units, for the methods that factorise;
         by default archetypes for "robust", VCA for its special cases, as published.
+    sample : int
+        Of a scene with more valid pixels, so many, drawn uniformly, find endmembers,
+        screening and scale; then abundances of all are computed tile by tile, so that
+        a cube left in its file never is in memory. Those of the special cases of
+        "robust" are then FCLSU or NNLS, without their sparsity.
     progress : bool, optional
-        Show a bar for the factorisation; by default only on a terminal.
+        Show bars; by default only on a terminal.
 
     Returns
     -------
@@ -146,7 +185,11 @@ def unmix(
     ------
     TypeError, ValueError
         Data that are no numbers or not finite, more endmembers than pixels, bands or
-        the rank, another word, all pixels alike.
+        the rank, another word, all pixels alike; "data-guided-nmf" with a sample.
+
+    See Also
+    --------
+    sparsesolve.applications.unmixing.unmix_file : maps larger than memory, resumed.
 
     Examples
     --------
@@ -155,33 +198,30 @@ def unmix(
     Unmixing(4 endmembers, 20 x 20 pixels, method 'robust' on physical values, 8 bands \
 screened out)
     """
-    if method not in METHODS:
-        raise ValueError(
-            f"method is {method!r}; wanted one of {', '.join(map(repr, METHODS))}"
-        )
-    if normalize not in NORMALISATIONS:
-        raise ValueError(f"normalize is {normalize!r}; wanted None or 'l2'")
     cube = as_cube(cube)
-    scene = _Scene.of(cube, n_endmembers, normalize, screen)
-    rng = np.random.default_rng(rng)
-    Y, w = scene.pixels, scene.weights
-    if method in _EXTRACTORS:
-        found = np.asarray(_EXTRACTORS[method](Y, n_endmembers, w, rng))
-        ones = np.ones(Y.shape[1], Y.dtype)
-        zero = np.zeros(len(Y), Y.dtype)
-        return scene.result(method, found, fcls_matrix(Y, found), ones, zero, None)
-    first = scene.start(start, n_endmembers, method, rng)
-    model = dict(_MODELS[method])
-    if model.get("guide") == "data":
-        model["guide"] = neighbour_guide(Y, scene.used)
-    weights = w if method == "robust" else None
-    fit = factorise(Y, first, pixel_weights=weights, progress=progress, **model)
-    abundances = fit.abundances
-    if method == "robust":
-        abundances = fcls_matrix(Y, fit.endmembers, fit.band_weights)
-    return scene.result(
-        method, fit.endmembers, abundances, fit.band_weights, fit.guide, fit
+    check_words(method, normalize)
+    pixels, fit = find_materials(
+        cube,
+        n_endmembers,
+        method=method,
+        normalize=normalize,
+        rng=np.random.default_rng(rng),
+        screen=screen,
+        start=start,
+        sample=sample,
+        progress=progress,
     )
+    if pixels.whole:
+        shares, guide = (on_map(pixels.used, v) for v in (fit.abundances, fit.guide))
+        return unmixing_of(cube, pixels, fit, method, shares, guide)
+    kind = pixels.pixels.dtype
+    shares = np.empty((*cube.shape[:2], len(fit.model.endmembers)), kind)
+    guide = np.empty(cube.shape[:2], kind)
+    with Bar(progress, cube.shape[0], 0, unit="row", label="abundances") as bar:
+        for rows, part, its_guide in map_tiles(cube, fit.model):
+            shares[rows], guide[rows] = part, its_guide
+            bar.advance(rows.stop - rows.start)
+    return unmixing_of(cube, pixels, fit, method, shares, guide)
 
 
 def as_cube(cube: Any) -> HyperspectralCube:
@@ -191,114 +231,93 @@ def as_cube(cube: Any) -> HyperspectralCube:
     return HyperspectralCube(cube)
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """A cube as a method sees it: valid pixels, good bands, maybe of unit norm."""
-
-    cube: HyperspectralCube
-    normalize: str | None
-    used: Bools
-    """(rows, cols), pixels that enter: valid, and not zero in all bands."""
-    kept: Bools
-    """(n_good,), bands that enter."""
-    pixels: Floats
-    """(n_used, n_kept)."""
-    norms: Floats
-    """(n_used,), what pixels were divided by; all one if they were not."""
-    choices: dict[str, str]
-
-    @classmethod
-    def of(
-        cls, cube: HyperspectralCube, count: int, normalize: str | None, screen: bool
-    ) -> _Scene:
-        Y = cube.spectra()
-        alive = Y.any(axis=1)
-        used = cube.valid.copy()
-        used[used] = alive
-        choices: dict[str, str] = {}
-        if not alive.all():
-            dead = int(np.sum(~alive))
-            choices["pixels"] = f"{dead} are zero in all bands and were left out"
-            Y = Y[alive]
-        endmember_count(count, Y)
-        if not np.ptp(Y, axis=0).any():
-            raise ValueError("all spectra are equal; there is nothing to unmix")
-        kept = screen_bands(Y) if screen else np.ones(Y.shape[1], bool)
-        if not kept.all():
-            out = int((~kept).sum())
-            choices["bands"] = f"{out} of {len(kept)} screened out as noise"
-        norms = np.ones(len(Y), Y.dtype)
-        if normalize == "l2":
-            norms = np.linalg.norm(_interpolated(Y, kept), axis=1)
-            choices["normalize"] = (
-                "pixels were divided by their norms: abundances are shares of the "
-                "unit-norm spectrum, no area fractions"
-            )
-        pixels = np.ascontiguousarray(Y[:, kept] / norms[:, None])
-        return cls(cube, normalize, used, kept, pixels, norms, choices)
-
-    @property
-    def weights(self) -> Floats:
-        """Norms, of mean one: dark pixels, once normalised, have amplified noise."""
-        return np.asarray(self.norms / self.norms.mean())
-
-    def start(
-        self, start: Any, count: int, method: str, rng: np.random.Generator
-    ) -> Floats:
-        if start is not None:
-            bands = self.cube.shape[2]
-            given = np.asarray(start)
-            if given.shape != (count, bands):
-                raise ValueError(
-                    f"start has shape {given.shape}; wanted ({count}, {bands})"
-                )
-            E = given[:, self.cube.good_bands][:, self.kept].astype(self.pixels.dtype)
-            if self.normalize == "l2":
-                E = E / np.linalg.norm(E, axis=1, keepdims=True)
-            return np.asarray(E)
-        if method == "robust":
-            return archetypal_analysis(
-                self.pixels, count, weights=self.weights, rng=rng
-            )
-        return np.asarray(vca(self.pixels, count, rng=rng))
-
-    def result(
-        self,
-        method: str,
-        endmembers: Floats,
-        abundances: Floats,
-        weights: Floats,
-        guide: Floats,
-        fit: Factorisation | None,
-    ) -> Unmixing:
-        scale: Floats = np.ones(len(endmembers))
-        if self.normalize == "l2":
-            scale = _brightness(abundances, self.norms)
-        spectra = np.full((len(endmembers), len(self.kept)), np.nan, endmembers.dtype)
-        spectra[:, self.kept] = endmembers * scale[:, None]
-        band_weights = np.zeros(len(self.kept), weights.dtype)
-        band_weights[self.kept] = weights / weights.mean()
-        flagged = np.zeros(self.cube.shape[2], bool)
-        flagged[self.cube.good_bands] = ~self.kept
-        solution = None if fit is None else fit.solution
-        choices = dict(self.choices) | (solution.choices if solution else {})
-        return Unmixing(
-            endmembers=self.cube.to_bands(_interpolated(spectra, self.kept)),
-            abundances=self._on_map(abundances),
-            band_weights=self.cube.to_bands(band_weights, 0.0),
-            guide=self._on_map(guide),
-            flagged=flagged,
-            normalize=self.normalize,
-            method=method,
-            solution=solution,
-            choices=choices,
+def check_words(method: str, normalize: str | None) -> None:
+    """Refuse an unknown `method` or `normalize`."""
+    if method not in METHODS:
+        raise ValueError(
+            f"method is {method!r}; wanted one of {', '.join(map(repr, METHODS))}"
         )
+    if normalize not in NORMALISATIONS:
+        raise ValueError(f"normalize is {normalize!r}; wanted None or 'l2'")
 
-    def _on_map(self, values: Floats) -> Floats:
-        shape = (*self.used.shape, *values.shape[1:])
-        maps = np.full(shape, np.nan, values.dtype)
-        maps[self.used] = values
-        return maps
+
+def find_materials(
+    cube: HyperspectralCube,
+    n_endmembers: int,
+    *,
+    method: str,
+    normalize: str | None,
+    rng: np.random.Generator,
+    screen: bool,
+    start: Array | None,
+    sample: int,
+    progress: bool | None,
+    nbytes: int = TILE_BYTES,
+) -> tuple[PixelSample, Fit]:
+    """Draw a sample of pixels and find the endmembers in it; arguments of `unmix`.
+
+    Tiles of about `nbytes` are read.
+    """
+    first = None if start is None else _on_good_bands(cube, start, n_endmembers)
+    pixels = draw_sample(
+        cube,
+        n_endmembers,
+        normalize=normalize,
+        screen=screen,
+        size=sample,
+        rng=rng,
+        nbytes=nbytes,
+        progress=progress,
+    )
+    fit = fit_sample(
+        pixels, n_endmembers, method, start=first, rng=rng, progress=progress
+    )
+    return pixels, fit
+
+
+def unmixing_of(
+    cube: HyperspectralCube,
+    sample: PixelSample,
+    fit: Fit,
+    method: str,
+    abundances: Floats,
+    guide: Floats,
+) -> Unmixing:
+    """Return what was found in the units and on the bands of the cube."""
+    found, kept = fit.model.endmembers, sample.kept
+    scale: Floats = np.ones(len(found))
+    if sample.normalize == "l2":
+        scale = _brightness(fit.abundances, sample.norms)
+    spectra = np.full((len(found), len(kept)), np.nan, found.dtype)
+    spectra[:, kept] = found * scale[:, None]
+    weights = fit.model.band_weights
+    band_weights = np.zeros(len(kept), weights.dtype)
+    band_weights[kept] = weights / weights.mean()
+    flagged = np.zeros(cube.shape[2], bool)
+    flagged[cube.good_bands] = ~kept
+    solution = fit.solution
+    return Unmixing(
+        endmembers=cube.to_bands(interpolated(spectra, kept)),
+        abundances=abundances,
+        band_weights=cube.to_bands(band_weights, 0.0),
+        guide=guide,
+        flagged=flagged,
+        method=method,
+        normalize=sample.normalize,
+        choices=dict(sample.choices) | (solution.choices if solution else {}),
+        wavelengths=cube.wavelengths,
+        crs=cube.crs,
+        transform=cube.transform,
+        solution=solution,
+    )
+
+
+def _on_good_bands(cube: HyperspectralCube, start: Array, count: int) -> Floats:
+    given = to_numpy(start)
+    bands = cube.shape[2]
+    if given.shape != (count, bands):
+        raise ValueError(f"start has shape {given.shape}; wanted ({count}, {bands})")
+    return np.asarray(given[:, cube.good_bands])
 
 
 def _brightness(abundances: Floats, norms: Floats) -> Floats:
@@ -310,15 +329,3 @@ def _brightness(abundances: Floats, norms: Floats) -> Floats:
     total = trust.sum(axis=0)
     mean = (norms @ trust) / np.where(total > 0, total, 1)
     return np.asarray(np.where(total > 0, mean, norms.mean()))
-
-
-def _interpolated(spectra: Floats, kept: Bools) -> Floats:
-    """Return spectra with the bands that are not kept filled from their neighbours."""
-    if kept.all():
-        return spectra
-    bands, known = np.arange(len(kept)), np.flatnonzero(kept)
-    right = np.clip(np.searchsorted(known, bands), 0, len(known) - 1)
-    left = np.clip(np.searchsorted(known, bands, side="right") - 1, 0, None)
-    a, b = known[left], known[right]
-    share = ((bands - a) / np.maximum(b - a, 1)).clip(0, 1).astype(spectra.dtype)
-    return np.asarray(spectra[:, a] * (1 - share) + spectra[:, b] * share)

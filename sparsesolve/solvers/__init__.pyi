@@ -1,3 +1,4 @@
+from .active_set import ActiveSet as ActiveSet
 from .admm import ADMM as ADMM
 from .alternating import AlternatingMinimization as AlternatingMinimization
 from .archetype_descent import ArchetypeDescent as ArchetypeDescent

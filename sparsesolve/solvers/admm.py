@@ -19,6 +19,7 @@ from sparsesolve.backends import (
 )
 from sparsesolve.linalg import METHODS, normal_cg, regularized_inverse
 from sparsesolve.losses import LeastSquares
+from sparsesolve.solvers.admm_columns import ColumnStep, column_step
 from sparsesolve.solvers.base import ARRAY_UNKNOWN, PROXIMAL_PRIOR, Solver
 from sparsesolve.solvers.scaling import natural_scale
 
@@ -36,6 +37,8 @@ class _Plan(NamedTuple):
     """Typical ‖x‖."""
     multiplier_scale: Any
     """Typical ‖Aᴴu‖ of multipliers u."""
+    columns: ColumnStep | None
+    """The iteration in few passes; None where it is done in general."""
     choices: dict[str, str]
 
 
@@ -151,6 +154,7 @@ class ADMM(Solver):
             relaxation,
             _norms(problem, split=split),
             *natural_scale(problem),
+            column_step(problem, inverse),
             {"x-update": how},
         )
 
@@ -167,6 +171,8 @@ class ADMM(Solver):
         return State(u, u, v, d, rho, warm, None, 0, math.inf, {})
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
+        if plan.columns is not None:
+            return self._column_step(problem, plan, state)
         u, image, inner = self._x_update(problem, plan, state)
         images = [u if K is None else K.forward(u) for _, K in plan.terms]
         images += [image] if plan.split_loss else []
@@ -184,15 +190,42 @@ class ADMM(Solver):
             v.append(new)
             d.append(point - new)
         sizes = _sizes(problem, images, v, d, state)
+        x = next((v[i] for i, (_, K) in enumerate(plan.terms) if K is None), u)
+        new = state._replace(x=x, u=u, v=tuple(v), warm=tuple(warm), inner=inner)
+        row = _row(problem, plan, image, v)
+        return self._judged(problem, plan, new, d, sizes, row)
+
+    def _column_step(self, problem: Any, plan: Any, state: State) -> State:
+        """Do `step` by its fast form."""
+        u, v, d, sizes, misfit, value = plan.columns.advance(
+            state.v[0], state.d[0], state.rho[0], plan.relaxation
+        )
+        row = {
+            "misfit": misfit,
+            "objective": misfit**2 / 2 + scalar(problem.loss.constant) + value,
+        }
+        new = state._replace(x=v, u=u, v=(v,))
+        return self._judged(problem, plan, new, [d], [sizes], row)
+
+    def _judged(
+        self,
+        problem: Any,
+        plan: _Plan,
+        state: State,
+        d: list[Array],
+        sizes: list[Any],
+        row: dict[str, Any],
+    ) -> State:
+        """Return the new state with its residuals, penalties and multipliers."""
         primal, dual = _relative(sizes, state.rho, plan)
         k = state.k + 1
         rho, d = self._balanced(problem, plan, state.rho, sizes, k, d)
-        x = next((v[i] for i, (_, K) in enumerate(plan.terms) if K is None), u)
-        row = _row(problem, plan, image, v)
-        row |= {"primal": primal, "dual": dual}
-        residual = where(primal > dual, primal, dual)
-        return State(
-            x, u, tuple(v), tuple(d), rho, tuple(warm), inner, k, residual, row
+        return state._replace(
+            d=tuple(d),
+            rho=rho,
+            k=k,
+            residual=where(primal > dual, primal, dual),
+            metrics=row | {"primal": primal, "dual": dual},
         )
 
     def _first_rho(self, plan: _Plan) -> tuple[Any, ...]:

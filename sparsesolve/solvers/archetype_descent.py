@@ -92,7 +92,8 @@ class ArchetypeDescent(Solver):
     the mixtures best (`passes` rounds over all). Archetypes are extrapolated before
     the mixtures, as Nesterov does, and taken back where the objective would rise: plain
     alternation creeps, and stops far from where it would arrive. Starts from points
-    drawn with probability weight times squared distance to the nearest one chosen.
+    drawn with probability weight times squared distance to the nearest one chosen; of
+    an `x0` only B is used, the d + 2 largest shares of each archetype.
 
     Parameters
     ----------

@@ -1,0 +1,279 @@
+"""Least squares in one factor of a product, in Gram form, against dense solves."""
+
+import itertools
+
+import numpy as np
+import pytest
+from cases import random
+
+import sparsesolve as ss
+from sparsesolve.backends import dtype_of, to_device, to_numpy
+from sparsesolve.normal_form import normal_form
+from sparsesolve.operators.blocks import LeftMultiply, RightMultiply
+from sparsesolve.priors import (
+    L1,
+    Box,
+    GuidedLp,
+    NonNegative,
+    Simplex,
+    SoftSimplex,
+    Tilted,
+)
+
+L, K, N = 9, 4, 7
+SIDES = ("left", "right")
+WEIGHTS = ("none", "rows", "columns", "both", "all four")
+
+
+def known(side, dtype="float64"):
+    """The factor that is known, and the operator of the other."""
+    if side == "left":
+        return LeftMultiply(random((L, K), dtype), N)
+    return RightMultiply(random((K, N), dtype), L)
+
+
+def factors(kind, dtype="float64"):
+    rng = np.random.default_rng(3)
+    r = rng.uniform(0.2, 3, (L, 1)).astype(dtype)
+    c = rng.uniform(0.2, 3, (1, N)).astype(dtype)
+    return {
+        "none": None,
+        "rows": r,
+        "columns": c,
+        "both": (r, c),
+        "all four": (r, c, 2 * r, c[0]),  # a factor (N,) is one of columns
+    }[kind]
+
+
+def a_loss(side, kind="none", dtype="float64"):
+    data = random((L, N), dtype, 1) + 0.5
+    real = "float32" if dtype in ("float32", "complex64") else "float64"
+    return ss.LeastSquares(
+        known(side, dtype), data.astype(dtype), factors(kind, real), constant=0.0
+    )
+
+
+def shape(side):
+    return (K, N) if side == "left" else (L, K)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("side", SIDES)
+def test_the_gradient_is_that_of_the_loss(side, kind, dtype):
+    loss = a_loss(side, kind, dtype)
+    form = normal_form(loss)
+    x, d = random(shape(side), dtype, 4), random(shape(side), dtype, 5)
+    direct = loss.A.adjoint(loss.gradient(loss.A.forward(x)))
+    np.testing.assert_allclose(form.gradient(x), direct, rtol=1e-11, atol=1e-11)
+    h = 1e-6
+    rise = [loss.value(loss.A.forward(x + s * h * d)) for s in (1, -1)]
+    slope = (rise[0] - rise[1]) / (2 * h)
+    assert slope == pytest.approx(np.vdot(form.gradient(x), d).real, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("side", SIDES)
+def test_the_curvature_bounds_the_hessian_and_is_reached_where_one_scale_is(side, kind):
+    loss = a_loss(side, kind)
+    n = int(np.prod(shape(side)))
+    units = np.eye(n).reshape(n, *shape(side))
+    images = loss.A.forward(units)
+    weights = 1.0 if loss.weights is None else loss.weights
+    hessian = np.einsum("ipq,jpq->ij", images, weights * images)
+    # The Hessian has a block s_n G for each column (row), so this is no bound only.
+    largest = np.linalg.eigvalsh(hessian)[-1]
+    assert normal_form(loss).lipschitz() == pytest.approx(largest, rel=1e-10)
+
+
+def best(G, b, total=None):
+    """min x'Gx/2 - b'x over x >= 0 (of that sum): the best of all supports."""
+    k, found = len(b), (np.inf, None)
+    for size in range(0 if total is None else 1, k + 1):
+        for support in itertools.combinations(range(k), size):
+            s = list(support)
+            x = np.zeros(k)
+            if total is None:
+                x[s] = np.linalg.solve(G[np.ix_(s, s)], b[s])
+            else:
+                system = np.ones((size + 1, size + 1))
+                system[:size, :size] = G[np.ix_(s, s)]
+                system[size, size] = 0
+                x[s] = np.linalg.solve(system, np.append(b[s], total))[:size]
+            if x.min() >= -1e-12:
+                found = min(found, (x @ G @ x / 2 - b @ x, tuple(x)))
+    return np.array(found[1])
+
+
+def reference(loss, side, *, total=None, soft=None, costs=0.0):
+    """The minimiser column by column (row by row), from weighted normal equations."""
+    w = np.ones((L, N)) if loss.weights is None else loss.weights
+    y, m = loss.y, loss.A.m
+    if side == "right":
+        w, y, m = w.T, y.T, m.T
+        costs = costs if np.ndim(costs) == 0 else costs.T
+    costs = np.broadcast_to(costs, (K, y.shape[1]))
+    x = np.empty((K, y.shape[1]))
+    for n in range(y.shape[1]):
+        G = m.T @ (w[:, [n]] * m)
+        b = m.T @ (w[:, n] * y[:, n]) - costs[:, n]
+        if soft is not None:
+            G, b = G + soft[0], b + soft[0] * soft[1]
+        x[:, n] = best(G, b, total)
+    return x if side == "left" else x.T
+
+
+def axis(side):
+    return 0 if side == "left" else -1
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("side", SIDES)
+def test_the_minimiser_on_the_cone_and_on_the_simplex(side, kind):
+    loss = a_loss(side, kind)
+    form, costs = normal_form(loss), random(shape(side), "float64", 6)
+    cases = [
+        (NonNegative(), {}),
+        (Simplex(axis=axis(side)), {"total": 1.0}),
+        (Simplex(axis=axis(side), total=2.5), {"total": 2.5}),
+        (Tilted(0.7, NonNegative(), costs), {"costs": 0.7 * costs}),
+        (Tilted(0.7, NonNegative()), {"costs": 0.7}),
+        (
+            Tilted(0.7, Simplex(axis=axis(side), total=2.5), costs),
+            {"costs": 0.7 * costs, "total": 2.5},
+        ),
+        (
+            Tilted(0.3, Tilted(2.0, NonNegative()), costs),
+            {"costs": 2.0 + 0.3 * costs},
+        ),
+    ]
+    for prior, options in cases:
+        found = form.minimise(prior.bind(shape(side)))
+        wanted = reference(loss, side, **options)
+        np.testing.assert_allclose(found, wanted, atol=1e-9, err_msg=repr(prior))
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_minimiser_on_the_softened_simplex(side):
+    # Weights that leave one Gram matrix to all columns: of the rows for A on the right.
+    loss = a_loss(side, "rows" if side == "left" else "columns")
+    prior = SoftSimplex(3.0, axis=axis(side), total=1.5)
+    found = normal_form(loss).minimise(prior.bind(shape(side)))
+    wanted = reference(loss, side, soft=(3.0, 1.5))
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    costs = random(shape(side), "float64", 6)
+    tilted = Tilted(0.4, prior, costs).bind(shape(side))
+    found = normal_form(loss).minimise(tilted)
+    wanted = reference(loss, side, soft=(3.0, 1.5), costs=0.4 * costs)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_where_no_minimiser_is_known_it_says_so(side):
+    form = normal_form(a_loss(side, "both"))
+    wrong = Simplex(axis=-1 if side == "left" else 0)
+    priors = (wrong, L1(1.0), Box(0.0, 1.0), SoftSimplex(1.0, axis=axis(side)))
+    for prior in (*priors, Tilted(1.0, wrong), Tilted(1.0, Box(0.0, 1.0))):
+        assert form.minimise(prior.bind(shape(side))) is None, prior
+    complex_form = normal_form(a_loss(side, "both", "complex128"))
+    assert complex_form.minimise(L1(1.0).bind(shape(side))) is None
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_columns_of_weight_zero_with_costs_are_left_to_descent(side):
+    rows, columns = (np.array(w) for w in factors("both"))
+    (columns if side == "left" else rows).flat[0] = 0
+    data = random((L, N), "float64", 1)
+    form = normal_form(ss.LeastSquares(known(side), data, (rows, columns)))
+    assert form.minimise(Tilted(1.0, NonNegative()).bind(shape(side))) is None
+    assert form.minimise(NonNegative().bind(shape(side))) is not None
+
+
+def test_losses_that_have_no_normal_form():
+    y = random((L, N), "float64", 1)
+    for side in SIDES:
+        full = np.random.default_rng(0).uniform(0.5, 2, (L, N))
+        assert normal_form(ss.LeastSquares(known(side), y, full)) is None
+        assert normal_form(ss.L21(known(side), y)) is None
+        assert normal_form(ss.Huber(known(side), y, 1.0)) is None
+    assert normal_form(ss.LeastSquares(ss.operators.Identity((L, N)), y)) is None
+
+
+@pytest.mark.parametrize("kind", ["none", "both"])
+@pytest.mark.parametrize("side", SIDES)
+def test_descent_never_rises_and_arrives(side, kind):
+    loss = a_loss(side, kind)
+    form, prior = normal_form(loss), Tilted(0.2, NonNegative()).bind(shape(side))
+
+    def objective(x):
+        return float(loss.value(loss.A.forward(x)) + prior.value(x))
+
+    x = np.ones(shape(side))
+    values = [objective(x)]
+    for _ in range(30):
+        x = form.descend(prior, x, 1)
+        values.append(objective(x))
+    assert all(b <= a + 1e-12 * abs(a) for a, b in itertools.pairwise(values))
+    five = form.descend(prior, np.ones(shape(side)), 5)
+    assert objective(five) == pytest.approx(values[5], rel=1e-12)
+    end = form.descend(prior, x, 5000)
+    np.testing.assert_allclose(end, form.minimise(prior), atol=1e-8)
+
+
+def test_a_model_that_is_zero_is_left_alone():
+    loss = ss.LeastSquares(LeftMultiply(np.zeros((L, K)), N), np.ones((L, N)))
+    form = normal_form(loss)
+    x = np.full((K, N), 0.3)
+    np.testing.assert_array_equal(form.descend(NonNegative().bind((K, N)), x, 3), x)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_batch_has_a_gradient_and_no_exact_minimiser(side):
+    m = random((2, L, K) if side == "left" else (2, K, N), "float64")
+    A = LeftMultiply(m, N) if side == "left" else RightMultiply(m, L)
+    loss = ss.LeastSquares(A, random((2, L, N), "float64", 1), factors("both"))
+    form, x = normal_form(loss), random((2, *shape(side)), "float64", 4)
+    direct = A.adjoint(loss.gradient(A.forward(x)))
+    np.testing.assert_allclose(form.gradient(x), direct, rtol=1e-11, atol=1e-11)
+    assert form.minimise(NonNegative().bind(shape(side))) is None
+
+
+@pytest.mark.parametrize("library", ["array_api_strict", "torch:cpu"])
+@pytest.mark.parametrize("side", SIDES)
+def test_other_libraries_and_single_precision(side, library):
+    pytest.importorskip(library.partition(":")[0])
+    for dtype, atol in (("float64", 1e-10), ("float32", 2e-4)):
+        here = a_loss(side, "both", dtype)
+        there = here.to(library)
+        costs = random(shape(side), dtype, 6)
+        x = random(shape(side), dtype, 4)
+        form, other = normal_form(here), normal_form(there)
+        assert form.gradient(x).dtype == dtype
+        away = other.gradient(to_device(x, library))
+        assert dtype_of(away) == dtype
+        np.testing.assert_allclose(to_numpy(away), form.gradient(x), atol=atol)
+        assert other.lipschitz() == pytest.approx(form.lipschitz(), rel=1e-4)
+        for prior in (
+            NonNegative(),
+            Tilted(0.3, Simplex(axis=axis(side)), costs),
+        ):
+            prior = prior.bind(shape(side))
+            found = form.minimise(prior)
+            assert found.dtype == dtype
+            far = other.minimise(prior.to(library))
+            assert type(far) is type(away)
+            assert dtype_of(far) == dtype
+            np.testing.assert_allclose(to_numpy(far), found, atol=atol)
+            wide = normal_form(a_loss(side, "both")).minimise(prior)
+            np.testing.assert_allclose(found, wide, atol=atol)
+
+
+def test_a_majorised_guide_is_minimised_exactly_in_one_block():
+    loss = a_loss("left", "both")
+    x = np.random.default_rng(0).dirichlet(np.ones(K), N).T
+    prior = GuidedLp(0.4, 0.5, within=Simplex()).bind((K, N))
+    above = prior.majorise(x)
+    found = normal_form(loss).minimise(above)
+    slopes = 0.4 * 0.5 * np.maximum(x, 1e-4) ** -0.5
+    wanted = reference(loss, "left", total=1.0, costs=slopes)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
