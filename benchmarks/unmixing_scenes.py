@@ -74,9 +74,10 @@ def corrupted(scene, share, kind, seed):
     data = scene.cube.data * scene.cube.scale + scene.cube.offset
     bands = np.flatnonzero(scene.cube.good_bands)
     chosen = rng.choice(bands, round(share * len(bands)), replace=False)
-    shape, top = data.shape[:2], data[..., bands].max()
+    valid, shape = scene.cube.valid, data.shape[:2]
+    top = data[valid][:, bands].max()
     for band in chosen:
-        old = data[..., band]
+        old = data[valid, band]
         if kind == "noise":
             new = old.mean() + old.std() * rng.standard_normal(shape)
             data[..., band] = np.maximum(new, 0)

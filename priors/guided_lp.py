@@ -141,7 +141,6 @@ class GuidedLp(Prior):
         zero = size * 0
         floor = zero + self.floor
         low = xp.clip(size - w * p * floor ** (p - 1), min=0.0)
-        low = xp.minimum(low, floor)
         high = self._larger_root(xp.maximum(size, floor), size, w, p)
         better = self._cost(high, size, w, p) < self._cost(low, size, w, p)
         x = xp.where(better & (high > floor), high, low)
@@ -156,6 +155,12 @@ class GuidedLp(Prior):
         if self.within is None:
             return bound_like(L1(self.lam, slopes), self)
         return bound_like(Tilted(self.lam, self.within, slopes), self)
+
+    def __repr__(self) -> str:
+        guide: Any = self.guide
+        guide = f"array{tuple(guide.shape)}" if is_array(guide) else repr(guide)
+        within = "" if self.within is None else f", within={self.within!r}"
+        return f"GuidedLp(lam={self.lam}, guide={guide}{within})"
 
     def _weighted(self, terms: Any, x: Array) -> Any:
         if self.weights is None:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, Shape, array_namespace, expand
+from sparsesolve.priors import weights as weighting
 from sparsesolve.priors.base import Prior
 from sparsesolve.priors.bounds import indicator
 from sparsesolve.priors.weights import real_like
@@ -66,7 +67,7 @@ class Simplex(Prior):
 
 
 class SoftSimplex(Prior):
-    """lam/2 · (Σ x - total)² along one axis, on x >= 0: the augmented row δ1ᵀ.
+    """lam/2 · Σ w (Σ x - total)² over sums along one axis, x >= 0: augmentation.
 
     Minimising it with a least-squares loss is what unmixing calls sum-to-one by
     augmentation, with lam = δ²: the data get a row of δ and the matrix another.
@@ -77,13 +78,17 @@ class SoftSimplex(Prior):
         δ², in the units of the loss over those of the unknown squared.
     axis : int, default 0
         As of `Simplex`.
+    weights : array that broadcasts to the unknown, with one entry along `axis`
+        Positive weights w of the sums; default 1. Where the data of a column are
+        weighted, these should be alike.
     total : float, default 1
         What the entries shall sum to, of the unknown's unit.
 
     Raises
     ------
     ValueError
-        `lam` or `total` is not positive, or the unknown has no such axis.
+        `lam` or `total` is not positive, the unknown has no such axis, or the weights
+        do not fit it.
 
     References
     ----------
@@ -101,21 +106,37 @@ class SoftSimplex(Prior):
     keeps_nonnegative = True
     real_only = True
 
-    def __init__(self, lam: Any, *, axis: int = 0, total: float = 1.0) -> None:
+    def __init__(
+        self,
+        lam: Any,
+        *,
+        axis: int = 0,
+        total: float = 1.0,
+        weights: Array | None = None,
+    ) -> None:
         self.lam = checks.positive("lam", lam)
+        self.weights = weighting.checked(weights)
         self.axis = axis
         self.sum = float(checks.positive("total", total))
 
     def bind(self, x_shape: Shape) -> Self:
         _check_axis(self.axis, x_shape)
+        if self.weights is not None:
+            sums = list(x_shape)
+            sums[self.axis] = 1
+            checks.broadcasts("weights", tuple(self.weights.shape), tuple(sums))
         return super().bind(x_shape)
 
     def value(self, x: Array) -> Array:
         xp = array_namespace(x)
         sums = xp.sum(x, axis=_axis(self, x), keepdims=True)
-        misfit = self.total((sums - self.sum) ** 2, x)
+        misfit = self.total(weighting.times((sums - self.sum) ** 2, self.weights), x)
         largest = self.largest(xp.abs(x), x)
         return self.lam / 2 * misfit + indicator(self.largest(-x, x), largest)
+
+    def _pull(self, v: Array, step: Any) -> Any:
+        pull = self.weight(v, step)
+        return pull if self.weights is None else pull * real_like(self.weights, v)
 
     def prox(self, v: Array, step: Any) -> Array:
         self.refuse_complex(v)

@@ -74,6 +74,10 @@ class Tilted(Prior):
         self.refuse_complex(v)
         return self.within.prox(v - self._priced(self.weight(v, step), v), step)
 
+    def __repr__(self) -> str:
+        costs = "" if self.costs is None else f", costs=array{tuple(self.costs.shape)}"
+        return f"Tilted(lam={self.lam}, {self.within!r}{costs})"
+
     def prices(self, x: Array) -> Any:
         """Return lam · costs, broadcastable to `x`."""
         return self._priced(self.weight(x), x)

@@ -1,8 +1,8 @@
 """Numba kernel of the projection on a convex hull of points.
 
 Wolfe, "Finding the nearest point in a polytope", Math. Programming 11 (1976): an active
-set of affinely independent points, so never more than dimensions + 1. One product with
-all points finds the next one to enter.
+set of affinely independent points, so, up to rounding, never more than dimensions + 1.
+One product with all points finds the next one to enter.
 """
 
 from __future__ import annotations

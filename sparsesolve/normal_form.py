@@ -77,8 +77,9 @@ class NormalForm:
     def minimise(self, prior: Prior) -> Array | None:
         """Return the exact minimiser under `prior`, or None where none is known.
 
-        Known for one real matrix on the non-negative cone and the simplex, with linear
-        costs or without: row by row, by active sets, on the host: what travels is of
+        Known for one real matrix on the non-negative cone and on the simplex, exact or
+        softened (with weights that are `scale`), with linear costs or without: row by row,
+        by active sets, on the host: what travels is of
         the size of the unknown, and every device gets the same minimiser.
         """
         if self.rhs.ndim != 2 or is_complex(self.rhs):
@@ -93,9 +94,16 @@ class NormalForm:
             if self.scale is not None and not bool(xp.all(self.scale > 0)):
                 return None
             rhs = rhs - (costs if self.scale is None else costs / self.scale)
-        if isinstance(prior, SoftSimplex) and self.scale is not None:
+        if isinstance(prior, SoftSimplex) and not self._is_scale(prior.weights):
             return None
         return self._by_active_sets(prior, to_numpy(rhs))
+
+    def _is_scale(self, weights: Array | None) -> bool:
+        """Whether the weights of a penalty are those of the data, and cancel."""
+        if weights is None or self.scale is None:
+            return weights is None and self.scale is None
+        xp = array_namespace(self.rhs)
+        return bool(xp.all(xp.broadcast_to(weights == self.scale, self.rhs.shape)))
 
     def _by_active_sets(self, prior: Prior, rhs: Any) -> Array | None:
         from sparsesolve import simplex_least_squares as exact

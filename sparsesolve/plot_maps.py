@@ -153,7 +153,7 @@ def guide(guide_map: Array, truth: Array | None = None) -> Any:
         target = _map("truth", truth)
         correlation = guide_correlation(maps[0][1], target)
         maps[0] = (f"guide, correlation {correlation:.3f}", maps[0][1])
-        maps.append(("truth", target))
+        maps.append(("purity of the truth", target))
     width, height = panel_size(maps[0][1].shape, 1.25 * _SIDE)
     figure = new_figure((len(maps) * (width + 0.4) + _BAR, height + _TITLE + 0.3))
     panels = figure.subplots(1, len(maps), squeeze=False)[0]

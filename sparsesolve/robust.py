@@ -122,7 +122,7 @@ class L21(Loss):
         return self.expand(array_namespace(power).sqrt(power / rows))
 
     def _row_norms(self, z: Array) -> Array:
-        large = math.prod(z.shape) >= _COMPILED
+        large = math.prod(z.shape) >= _COMPILED and z.shape == self.y.shape
         if self.axis == -1 and large and _is_plain(self.y, z):
             return self._compiled_row_norms(z)
         xp = array_namespace(z)

@@ -258,6 +258,34 @@ def test_a_band_of_zeros_does_no_harm(screen):
         np.testing.assert_allclose(found.endmembers[:, 5], 0, atol=1e-9)
 
 
+def test_a_negative_band_is_left_out_and_said():
+    data, E, _ = mixture()
+    data[:, :, 5] *= -1
+    with pytest.warns(UserWarning, match="good bands 5 are negative on average"):
+        found = unmix(data, K)
+    assert found.flagged[5]
+    assert found.band_weights[5] == 0
+    rest = np.arange(BANDS) != 5
+    assert spectral_angle(found.endmembers[:, rest], E[:, rest]) < 0.03
+
+
+def test_a_band_left_out_that_fits_after_all_is_fitted():
+    # All materials alike in one band: nothing but noise varies there.
+    data, E, _ = mixture()
+    rng = np.random.default_rng(4)
+    data[:, :, 9] = 0.9 + 0.001 * rng.standard_normal((ROWS, COLS))
+    found = unmix(data, K)
+    assert found.flagged[9]
+    np.testing.assert_allclose(found.endmembers[:, 9], 0.9, atol=0.01)
+
+
+def test_too_few_pixels_are_not_screened_and_it_is_said():
+    data = mixture()[0][:4, :4]
+    found = unmix(data, K)
+    assert not found.flagged.any()
+    assert "16 pixels are too few" in found.choices["bands"]
+
+
 def test_screening_can_be_switched_off():
     data = mixture()[0]
     data[:, :, 9] = np.random.default_rng(1).random((ROWS, COLS))
@@ -294,7 +322,15 @@ def with_value(value, where=(1, 1, 3)):
         (lambda: unmix(mixture()[0], K, method="magic"), "method is 'magic'; wanted"),
         (lambda: unmix(mixture()[0], K, normalize="l1"), "normalize is 'l1'; wanted"),
         (lambda: unmix(mixture()[0], K, start=np.ones((K, 4))), "start has shape"),
-        (lambda: unmix(-mixture()[0], K), "spectra that are not negative"),
+        (lambda: unmix(-mixture()[0], K), "positive in no band"),
+        (
+            lambda: unmix(-mixture()[0], K, screen=False),
+            "spectra that are not negative",
+        ),
+        (
+            lambda: unmix(mixture()[0], K, method="vca", start=np.ones((K, BANDS))),
+            "method 'vca' begins with nothing",
+        ),
         (
             lambda: unmix(mixture()[0], K, start=np.full((K, BANDS), np.nan)),
             "start has 120 NaN",

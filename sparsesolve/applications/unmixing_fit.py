@@ -22,7 +22,15 @@ from sparsesolve.priors.guides import sparseness
 from sparsesolve.simplex_least_squares import fcls_matrix, nnls_matrix
 from sparsesolve.solution import Solution
 
-__all__ = ["METHODS", "Fit", "MaterialModel", "fit_sample", "map_tiles", "on_map"]
+__all__ = [
+    "EXTRACTORS",
+    "METHODS",
+    "Fit",
+    "MaterialModel",
+    "fit_sample",
+    "map_tiles",
+    "on_map",
+]
 
 Bools = NDArray[np.bool_]
 
@@ -34,14 +42,15 @@ _MODELS: dict[str, dict[str, Any]] = {
     "data-guided-nmf": {"loss": "frobenius", "guide": "data"},
     "l2,1-nmf": {"sparsity": 0.0, "sum_to_one": "normalised"},
 }
-_EXTRACTORS: dict[str, Callable[..., Floats]] = {
+EXTRACTORS: dict[str, Callable[..., Floats]] = {
     "archetypes": lambda Y, k, w, rng: archetypal_analysis(Y, k, weights=w, rng=rng),
     "vca": lambda Y, k, w, rng: vca(Y, k, rng=rng),
     "nfindr": lambda Y, k, w, rng: nfindr(Y, k),
-    "spa": lambda Y, k, w, rng: spa(Y, k),
+    # It begins with the longest spectrum: those of unit norm are given their own back.
+    "spa": lambda Y, k, w, rng: Y[spa(Y * w[:, None], k, return_index=True)[1]],
     "sisal": lambda Y, k, w, rng: sisal(Y, k),
 }
-METHODS = *_MODELS, *_EXTRACTORS
+METHODS = *_MODELS, *EXTRACTORS
 """Words that `unmix` takes for `method`."""
 
 
@@ -141,8 +150,8 @@ def fit_sample(
     """
     Y, w = sample.pixels, sample.weights
     n, bands = Y.shape
-    if method in _EXTRACTORS:
-        found = np.asarray(_EXTRACTORS[method](Y, n_endmembers, w, rng))
+    if method in EXTRACTORS:
+        found = np.asarray(EXTRACTORS[method](Y, n_endmembers, w, rng))
         model = _model(sample, found, np.ones(bands, Y.dtype), "exact", 0.0)
         return Fit(model, model.shares(Y), np.zeros(n, Y.dtype), None)
     settings = dict(_MODELS[method])

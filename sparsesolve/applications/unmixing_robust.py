@@ -141,7 +141,7 @@ def factorise(
     lam = sparsity * float(misfit.value(M @ A)) / _total(w, len(pixels))
     if guide is None:
         guide = SparsenessGuide(start=0.5, largest=LARGEST)
-    within = _set(sum_to_one, misfit, M, A)
+    within = _set(sum_to_one, misfit, M, A, w)
     prior: Prior = within
     if lam > 0:
         prior = GuidedLp(lam, guide, weights=w, within=within)
@@ -205,7 +205,9 @@ def _misfit(
     return LeastSquares(product, Y, None if weights is None else weights[None, :])
 
 
-def _set(sum_to_one: str, misfit: Loss, M: Floats, A: Floats) -> Prior:
+def _set(
+    sum_to_one: str, misfit: Loss, M: Floats, A: Floats, weights: Array | None
+) -> Prior:
     if sum_to_one == "exact":
         return Simplex()
     if sum_to_one != "augmented":
@@ -213,7 +215,8 @@ def _set(sum_to_one: str, misfit: Loss, M: Floats, A: Floats) -> Prior:
     u = np.ones((len(M), 1))
     if not misfit.smooth:
         u = misfit.majorise(M @ A).factors[0]
-    return SoftSimplex(_AUGMENTATION * float(np.mean(np.sum(u * M**2, axis=0))))
+    lam = _AUGMENTATION * float(np.mean(np.sum(u * M**2, axis=0)))
+    return SoftSimplex(lam, weights=weights)
 
 
 def _check_start(start: Floats, bands: int) -> None:

@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsesolve import checks
 from sparsesolve.applications.unmixing_fit import (
+    EXTRACTORS,
     METHODS,
     Fit,
     fit_sample,
     map_tiles,
     on_map,
 )
-from sparsesolve.applications.unmixing_sample import (
-    SAMPLE,
-    PixelSample,
-    draw_sample,
-    interpolated,
-)
+from sparsesolve.applications.unmixing_restoration import on_all_bands
+from sparsesolve.applications.unmixing_sample import SAMPLE, PixelSample, draw_sample
 from sparsesolve.applications.unmixing_spectra import Floats
 from sparsesolve.atomic import StrPath
 from sparsesolve.backends import Array, to_numpy
@@ -45,13 +43,14 @@ class Unmixing:
     ----------
     endmembers : (K, bands) array
         Spectra in the units of the cube's physical values, on all its bands: NaN at
-        bad ones, interpolated at those that were screened out.
+        bad ones; at those that were screened out interpolated, or fitted where the
+        abundances explain them after all.
     abundances : (rows, cols, K) array
         Non-negative and of sum one; NaN at invalid pixels. Area fractions if
         `normalize` is None, shares of the unit-norm spectrum if it is "l2". Loaded
         from a file, a large array stays there.
     band_weights : (bands,) array
-        How much each band counted, of mean one over the good bands; 0 where it did not.
+        How much each band counted, of mean one over those that did; 0 where it did not.
     guide : (rows, cols) array
         From 0, mixed, to 3/4, pure. Of "robust" Hoyer's sparseness of `abundances`,
         cut at 3/4; else the guide that was given to the factorisation; 0 where the
@@ -122,9 +121,11 @@ class Unmixing:
         rows, cols, count = self.abundances.shape
         scale = "unit-norm pixels" if self.normalize else "physical values"
         out = int(self.flagged.sum())
-        screened = f", {out} bands screened out" if out else ""
+        bands = f"{out} band" + ("s" if out > 1 else "")
+        screened = f", {bands} screened out" if out else ""
+        materials = f"{count} endmember" + ("s" if count > 1 else "")
         return (
-            f"Unmixing({count} endmembers, {rows} x {cols} pixels, method "
+            f"Unmixing({materials}, {rows} x {cols} pixels, method "
             f"{self.method!r} on {scale}{screened})"
         )
 
@@ -258,6 +259,11 @@ def find_materials(
 
     Tiles of about `nbytes` are read.
     """
+    if start is not None and method in EXTRACTORS:
+        raise ValueError(
+            f"start was given, but method {method!r} begins with nothing; leave it out "
+            f"or take one of {', '.join(m for m in METHODS if m not in EXTRACTORS)}"
+        )
     first = None if start is None else _on_good_bands(cube, start, n_endmembers)
     pixels = draw_sample(
         cube,
@@ -288,8 +294,8 @@ def unmixing_of(
     scale: Floats = np.ones(len(found))
     if sample.normalize == "l2":
         scale = _brightness(fit.abundances, sample.norms)
-    spectra = np.full((len(found), len(kept)), np.nan, found.dtype)
-    spectra[:, kept] = found * scale[:, None]
+    nm = None if cube.wavelengths is None else cube.wavelengths[cube.good_bands]
+    spectra = on_all_bands(sample, fit, nm) * scale[:, None]
     weights = fit.model.band_weights
     band_weights = np.zeros(len(kept), weights.dtype)
     band_weights[kept] = weights / weights.mean()
@@ -297,7 +303,7 @@ def unmixing_of(
     flagged[cube.good_bands] = ~kept
     solution = fit.solution
     return Unmixing(
-        endmembers=cube.to_bands(interpolated(spectra, kept)),
+        endmembers=cube.to_bands(spectra.astype(found.dtype)),
         abundances=abundances,
         band_weights=cube.to_bands(band_weights, 0.0),
         guide=guide,
@@ -317,7 +323,11 @@ def _on_good_bands(cube: HyperspectralCube, start: Array, count: int) -> Floats:
     bands = cube.shape[2]
     if given.shape != (count, bands):
         raise ValueError(f"start has shape {given.shape}; wanted ({count}, {bands})")
-    return np.asarray(given[:, cube.good_bands])
+    found = np.asarray(given[:, cube.good_bands])
+    checks.finite("start", found)
+    if not np.all((found > 0).any(axis=1)):
+        raise ValueError("start has an endmember without a positive value")
+    return found
 
 
 def _brightness(abundances: Floats, norms: Floats) -> Floats:

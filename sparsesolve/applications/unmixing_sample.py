@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from sparsesolve import checks
 from sparsesolve.applications.unmixing_noise import screen_bands
 from sparsesolve.applications.unmixing_spectra import Floats, endmember_count
+from sparsesolve.backends import Array
 from sparsesolve.cube import TILE_BYTES, HyperspectralCube
 from sparsesolve.terminal import Bar
 
@@ -23,6 +25,9 @@ SAMPLE = 20_000
 
 A quarter of it moved those of Samson by 0.001 rad, of Jasper Ridge by 0.003 to 0.008.
 """
+
+# Fewer do not tell noise from chance: every band is regressed on all others.
+_PIXELS_PER_BAND = 2
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,10 @@ class PixelSample:
         Good bands that were not screened out.
     pixels : (n, n_kept) array
         Spectra, of unit norm if `normalize` is "l2".
+    left_out : (n, n_good - n_kept) array
+        The bands that were screened out, in physical units.
     norms : (n,) array
-        What they were divided by; all one if they were not.
+        What pixels were divided by; all one if they were not.
     whole : bool
         Whether no valid pixel was left to chance.
     normalize : None or "l2"
@@ -48,6 +55,7 @@ class PixelSample:
     used: Bools
     kept: Bools
     pixels: Floats
+    left_out: Floats
     norms: Floats
     whole: bool
     normalize: str | None
@@ -95,7 +103,13 @@ def draw_sample(
     endmember_count(n_endmembers, Y)
     if not np.ptp(Y, axis=0).any():
         raise ValueError("all spectra are equal; there is nothing to unmix")
-    kept = screen_bands(Y) if screen else np.ones(Y.shape[1], bool)
+    kept = _positive(Y) if screen else np.ones(Y.shape[1], bool)
+    if screen and len(Y) >= _PIXELS_PER_BAND * Y.shape[1]:
+        kept[kept] = screen_bands(Y[:, kept])
+    elif screen:
+        choices["bands"] = (
+            f"not screened: {len(Y)} pixels are too few for {Y.shape[1]} bands"
+        )
     pixels, norms, lit = scaled(Y, kept, normalize)
     alive[alive] = lit
     drawn[drawn] = alive
@@ -104,13 +118,22 @@ def draw_sample(
         choices["pixels"] = f"{dead} are zero in all bands and were left out"
     if not kept.all():
         out = int((~kept).sum())
-        choices["bands"] = f"{out} of {len(kept)} screened out as noise"
+        choices["bands"] = f"{out} of {len(kept)} left out as noise or not positive"
     if normalize == "l2":
         choices["normalize"] = (
             "pixels were divided by their norms: abundances are shares of the "
             "unit-norm spectrum, no area fractions"
         )
-    return PixelSample(drawn, kept, pixels, norms, whole, normalize, choices)
+    return PixelSample(
+        used=drawn,
+        kept=kept,
+        pixels=pixels,
+        left_out=Y[lit][:, ~kept],
+        norms=norms,
+        whole=whole,
+        normalize=normalize,
+        choices=choices,
+    )
 
 
 def scaled(
@@ -130,16 +153,41 @@ def scaled(
     return Y, norms, lit
 
 
-def interpolated(spectra: Floats, kept: Bools) -> Floats:
-    """Return spectra with the bands that are not kept filled from their neighbours."""
+def interpolated(
+    spectra: Floats, kept: Bools, wavelengths: Array | None = None
+) -> Floats:
+    """Return spectra with the bands that are not kept filled from their neighbours.
+
+    Linearly along `wavelengths` where these increase, else along the bands.
+    """
     if kept.all():
         return spectra
     bands, known = np.arange(len(kept)), np.flatnonzero(kept)
+    at: Any = bands
+    if wavelengths is not None and np.all(np.diff(wavelengths) > 0):
+        at = wavelengths
     right = np.clip(np.searchsorted(known, bands), 0, len(known) - 1)
     left = np.clip(np.searchsorted(known, bands, side="right") - 1, 0, None)
     a, b = known[left], known[right]
-    share = ((bands - a) / np.maximum(b - a, 1)).clip(0, 1).astype(spectra.dtype)
+    width = np.where(a == b, 1, at[b] - at[a])
+    share = ((at - at[a]) / width).clip(0, 1).astype(spectra.dtype)
     return np.asarray(spectra[:, a] * (1 - share) + spectra[:, b] * share)
+
+
+def _positive(spectra: Floats) -> Bools:
+    """Return which bands have a positive mean, as light has; warn of negative ones."""
+    mean = spectra.mean(axis=0)
+    if not np.any(mean > 0):
+        raise ValueError("the spectra are positive in no band; is the offset right?")
+    if np.any(mean < 0):
+        bands = ", ".join(map(str, np.flatnonzero(mean < 0)[:10]))
+        warnings.warn(
+            f"good bands {bands} are negative on average and were left out; is the "
+            "offset right?",
+            UserWarning,
+            stacklevel=2,
+        )
+    return np.asarray(mean > 0)
 
 
 def _some(n: int, size: int, rng: np.random.Generator) -> Bools:

@@ -25,8 +25,15 @@ class Need:
 def _proximal(problem: Any) -> bool:
     prior = problem.prior
     if problem.is_blocks:
-        return all(not p.hierarchical and p.has_prox for p in prior.values())
-    return not prior.hierarchical and all(p.has_prox for p, _ in problem.terms)
+        return all(_is_given(p) and p.has_prox for p in prior.values())
+    return _is_given(prior) and all(
+        _is_given(p) and p.has_prox for p, _ in problem.terms
+    )
+
+
+def _is_given(prior: Any) -> bool:
+    """Whether the prior is all there: neither inferred nor learnt on the way."""
+    return not prior.hierarchical and not prior.learns
 
 
 def _majorisable(problem: Any) -> bool:
@@ -64,7 +71,8 @@ LEAST_SQUARES = Need(
 PROXIMAL_PRIOR = Need(
     "a prior with a prox",
     _proximal,
-    "use VariationalEM for a hierarchical prior",
+    "use VariationalEM for a hierarchical prior, AlternatingMinimization for one that "
+    "learns or has only a majoriser",
 )
 PROX_OR_MAJORISER = Need(
     "priors with a prox or a majoriser, one a block",
