@@ -141,8 +141,9 @@ class SoftSimplex(Prior):
     def prox(self, v: Array, step: Any) -> Array:
         self.refuse_complex(v)
         xp, axis = array_namespace(v), _axis(self, v)
-        v = xp.moveaxis(v, axis, -1)
-        level = water_level(v, self.sum, 1 / self.weight(v, step))
+        slack = 1 / self._pull(v, step) + xp.sum(v * 0, axis=axis, keepdims=True)
+        slack, v = xp.moveaxis(slack, axis, -1), xp.moveaxis(v, axis, -1)
+        level = water_level(v, self.sum, slack)
         return xp.moveaxis(xp.clip(v - level, min=0.0), -1, axis)
 
 

@@ -78,9 +78,9 @@ class NormalForm:
         """Return the exact minimiser under `prior`, or None where none is known.
 
         Known for one real matrix on the non-negative cone and on the simplex, exact or
-        softened (with weights that are `scale`), with linear costs or without: row by row,
-        by active sets, on the host: what travels is of
-        the size of the unknown, and every device gets the same minimiser.
+        softened (with weights that are `scale`), with linear costs or without: row by
+        row, by active sets, on the host. What travels is of the size of the unknown,
+        and every device gets the same minimiser.
         """
         if self.rhs.ndim != 2 or is_complex(self.rhs):
             return None

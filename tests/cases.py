@@ -233,6 +233,10 @@ PRIORS: dict[str, PriorCase] = {
     "SoftSimplex, rows": PriorCase(
         lambda: ss.priors.SoftSimplex(0.5, axis=-1, total=2.5), dtypes=REAL
     ),
+    "SoftSimplex, weighted": PriorCase(
+        lambda: ss.priors.SoftSimplex(2.0, weights=np.array([[0.5, 1.0, 3.0]])),
+        dtypes=REAL,
+    ),
     "Tilted": PriorCase(
         lambda: ss.priors.Tilted(0.3, ss.priors.NonNegative()), dtypes=REAL
     ),

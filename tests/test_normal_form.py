@@ -169,6 +169,23 @@ def test_the_minimiser_on_the_softened_simplex(side):
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_a_softened_simplex_weighted_like_the_data_has_a_minimiser(side):
+    """Found where the gradient of the whole sum is 0 on the support, >= 0 off it."""
+    loss, along = a_loss(side, "both"), axis(side)
+    scale = loss.factors[1 if side == "left" else 0]
+    prior = SoftSimplex(3.0, axis=along, total=1.5, weights=scale).bind(shape(side))
+    form = normal_form(loss)
+    x = form.minimise(prior)
+    excess = x.sum(axis=along, keepdims=True) - 1.5
+    gradient = form.gradient(x) + 3.0 * scale * excess
+    on = x > 0
+    assert on.any()
+    assert not on.all()
+    assert np.abs(gradient[on]).max() < 1e-9
+    assert gradient[~on].min() > -1e-9
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_where_no_minimiser_is_known_it_says_so(side):
     form = normal_form(a_loss(side, "both"))
     wrong = Simplex(axis=-1 if side == "left" else 0)
