@@ -4,7 +4,6 @@ Twelve spectra, every 2 nm, of which the scene holds four; maps for QGIS.
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,14 @@ from sparsesolve.applications.unmixing import (
     SpectralLibrary,
     resample,
     save_envi,
-    screen_bands,
+    screened,
     sunsal,
     unmixing_scene,
 )
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 scene = unmixing_scene(rows=40, cols=40, variability=0.0)
-good = scene.cube.good_bands.copy()
-good[good] = screen_bands(scene.cube)  # what is noise would count as much as the rest
-cube = replace(scene.cube, good_bands=good)
+cube = screened(scene.cube)  # what is noise would count as much as the rest
 
 nm = np.arange(390.0, 2512.0, 2.0)
 known = [np.interp(nm, cube.wavelengths, e) for e in scene.endmembers]

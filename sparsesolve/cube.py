@@ -85,8 +85,8 @@ class HyperspectralCube:
     valid: Array = field(default=None, metadata=column("1", "row col"))
     scale: float = field(default=1.0, metadata=column("1", ""))
     offset: float = field(default=0.0, metadata=column("1", ""))
-    quantity: str = field(default="unknown", metadata=column("1", ""))
-    crs: str | None = field(default=None, metadata=column("1", ""))
+    quantity: str = field(default="unknown", metadata=column("1", "", text=True))
+    crs: str | None = field(default=None, metadata=column("1", "", text=True))
     transform: tuple[float, ...] | None = field(
         default=None, metadata=column("1", "affine")
     )

@@ -23,6 +23,11 @@ def image(value: Any, bands: int | None) -> Any:
 
     `bands` is the number of wavelengths, by which a wrong order of the axes is found.
     """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            "data is a masked array; pass data.data, and pixels without a masked entry "
+            "as valid=~mask.any(axis=2)"
+        )
     data = value if isinstance(value, LazyArray) else to_numpy(value)
     if data.dtype.kind not in "iuf":
         raise TypeError(f"data holds {data.dtype} entries; wanted real numbers")

@@ -106,6 +106,11 @@ def _cube(
         title, count, first, last = _SCENES[image.shape]
         wavelengths = np.linspace(first, last, count)
         if chosen is not None:
+            if chosen.min() < 1 or chosen.max() > count:
+                raise ValueError(
+                    f"SlectBands has {chosen.min():g} to {chosen.max():g}; wanted "
+                    f"bands of {title}'s sensor, 1 to {count}"
+                )
             wavelengths = wavelengths[chosen.astype(np.int64) - 1]
         steps = (
             f"wavelengths: nominal, {count} bands from {first:g} to {last:g} nm, as of "

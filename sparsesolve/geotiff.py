@@ -133,7 +133,14 @@ def _quiet() -> Iterator[None]:
 def _contents(file: Any) -> dict[str, Any]:
     """Read everything that the cube needs from an open data set."""
     rows, cols, bands = file.height, file.width, file.count
-    data = np.empty((rows, cols, bands), np.result_type(*file.dtypes))
+    kind = np.result_type(*file.dtypes)
+    try:
+        data = np.empty((rows, cols, bands), kind)
+    except MemoryError:
+        raise ValueError(
+            f"{file.name} holds {rows} x {cols} x {bands} {kind}, which do not fit "
+            "into memory; convert it to ENVI, which stays in its file"
+        ) from None
     step = max(1, TILE_BYTES // (data.itemsize * cols * bands))
     for first in range(0, rows, step):
         window = ((first, min(first + step, rows)), (0, cols))

@@ -360,6 +360,7 @@ def _chosen(problem: Problem, choices: dict[str, str]) -> Solver:
 
     order = [
         solvers.VariationalEM,
+        solvers.ArchetypeDescent,
         solvers.AlternatingMinimization,
         solvers.ActiveSet,
         solvers.ProximalGradient,

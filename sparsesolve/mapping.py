@@ -146,6 +146,8 @@ def _value(source: Source, column: Column, given: Any, lazy_bytes: int) -> Any:
     if isinstance(given, (tuple, list)) and any(isinstance(v, Field) for v in given):
         parts = [_value(source, column, item, lazy_bytes) for item in given]
         return np.stack(np.broadcast_arrays(*map(np.squeeze, parts)), axis=-1)
+    if column.text and isinstance(given, str):
+        return given
     if isinstance(given, (str, bytes, Path)):
         raise TypeError(
             f"mapping[{column.name!r}] is {given!r}; wanted Field({given!r})"

@@ -40,6 +40,7 @@ class Column:
     layouts: tuple[tuple[str, ...], ...]
     missing: str | None
     may_stay_in_file: bool
+    text: bool
     required: bool
 
     def __str__(self) -> str:
@@ -53,6 +54,7 @@ def column(
     *layouts: str,
     missing: str | None = None,
     may_stay_in_file: bool = False,
+    text: bool = False,
 ) -> Mapping[str, Any]:
     """Return the metadata of a record's field.
 
@@ -67,6 +69,8 @@ def column(
         The field that marks, with False, entries that hold a foreign file's fill value.
     may_stay_in_file : bool
         Whether a large array is left in the file as a `LazyArray`.
+    text : bool
+        Whether it is words; a mapping gives them as they are.
     """
     return MappingProxyType(
         {
@@ -74,6 +78,7 @@ def column(
             "layouts": tuple(tuple(names.split()) for names in layouts),
             "missing": missing,
             "may_stay_in_file": may_stay_in_file,
+            "text": text,
         }
     )
 

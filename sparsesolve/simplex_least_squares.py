@@ -201,6 +201,8 @@ def _checked(
         raise ValueError(
             f"weights has shape {w.shape}; wanted {E.shape[1]} numbers >= 0, one a band"
         )
+    if not w.any():
+        raise ValueError("weights is zero in every band; wanted some above 0")
     return Y, E, w.astype(np.float64)
 
 

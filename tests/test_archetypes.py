@@ -1,5 +1,6 @@
 """Archetypal analysis: its operator, the projection on a hull, and the solver."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,10 +10,12 @@ from cases import random
 
 import sparsesolve as ss
 from sparsesolve import hull_kernels
+from sparsesolve.applications import unmixing_archetypes
 from sparsesolve.applications.unmixing import archetypal_analysis
 from sparsesolve.applications.unmixing_archetypes import archetype_problem
 from sparsesolve.operators import Archetypes
 from sparsesolve.priors import NonNegative, Simplex
+from sparsesolve.solution import Status
 from sparsesolve.solvers import ArchetypeDescent
 
 D, P, K, N = 3, 8, 2, 5
@@ -379,3 +382,24 @@ def test_bad_input_of_archetypal_analysis(change, message):
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         archetypal_analysis(**settings)
     assert "\n" not in str(caught.value)
+
+
+def test_ctrl_c_ends_it_and_not_one_start_after_another(monkeypatch):
+    real = unmixing_archetypes.solve
+    calls = []
+
+    def interrupted(*arguments, **settings):
+        calls.append(settings["seed"])
+        found = real(*arguments, **settings)
+        return dataclasses.replace(found, status=Status.INTERRUPTED)
+
+    monkeypatch.setattr(unmixing_archetypes, "solve", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="archetypes"):
+        archetypal_analysis(scene()[1], 3)
+    assert len(calls) == 1
+
+
+def test_the_problem_is_solved_by_block_descent_unless_another_solver_is_named():
+    problem = archetype_problem(scene()[1].T, 3, np.ones(300))
+    found = ss.solve(problem, max_iter=2, progress=False)
+    assert found.choices["solver"].startswith("ArchetypeDescent")

@@ -72,7 +72,7 @@ def test_unmix_writes_maps_pictures_and_a_row(cube_file, tmp_path, scene, capfd)
     seen = capfd.readouterr()
     assert "field" in seen.out
     assert "shares of the unit-norm spectrum" in seen.err
-    assert "bands: 8 of 187 screened out" in seen.err
+    assert "bands: 8 of 187 left out" in seen.err
     assert cli.main(["info", str(out / "field_unmixing.h5")]) == 0
     assert capfd.readouterr().out.startswith("Unmixing(4 endmembers, 20 x 20 pixels")
 

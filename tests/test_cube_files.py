@@ -386,6 +386,21 @@ def test_geotiff_mask_and_scales_that_differ(data, tmp_path):
     assert (cube.scale, cube.data.dtype) == (1.0, np.float32)
 
 
+def test_a_geotiff_that_memory_cannot_hold_is_refused(data, tmp_path, monkeypatch):
+    path = tmp_path / "large.tif"
+    save_geotiff(path, data, ss.HyperspectralCube(data))
+    real = np.empty
+
+    def empty(shape, *arguments, **settings):
+        if shape == data.shape:
+            raise MemoryError
+        return real(shape, *arguments, **settings)
+
+    monkeypatch.setattr(np, "empty", empty)
+    with pytest.raises(ValueError, match=r"large\.tif holds .* convert it to ENVI"):
+        ss.load(path)
+
+
 def test_geotiff_without_georeference_and_truncated(data, tmp_path):
     path = tmp_path / "a.tif"
     save_geotiff(path, data, ss.HyperspectralCube(data))
@@ -448,6 +463,14 @@ def test_matlab_cube_of_three_axes(data, tmp_path):
     scipy.io.savemat(path, turned)
     refused(path, "no variable Y", "X (4, 6, 5)", "data=...", kind="hyperspectral")
     np.testing.assert_array_equal(from_mat(path, data="Z").data, data)
+
+
+def test_bands_that_the_sensor_of_a_known_scene_lacks(tmp_path):
+    path = tmp_path / "jasper.mat"
+    image = np.ones((100, 100, 198), np.uint8)
+    scipy.io.savemat(path, {"Y": image, "SlectBands": np.arange(100, 298)})
+    with pytest.raises(ValueError, match="SlectBands has 100 to 297; wanted bands of"):
+        ss.load(path, kind="hyperspectral")
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

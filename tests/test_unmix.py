@@ -230,14 +230,15 @@ def test_one_endmember_is_the_scene():
 # What is odd in a scene
 
 
-def test_pixels_that_are_zero_everywhere_are_left_out_and_said():
+@pytest.mark.parametrize("fill", [0, -1, -9999])
+def test_dead_pixels_are_left_out_and_said(fill):
     data, E, _ = mixture()
-    data[0, :3] = 0
+    data[0, :3] = fill
     for normalize in (None, "l2"):
         found = unmix(data, K, normalize=normalize)
         assert np.isnan(found.abundances[0, :3]).all()
         assert np.isfinite(found.abundances).sum() == (ROWS * COLS - 3) * K
-        assert found.choices["pixels"].startswith("3 are zero in all bands")
+        assert found.choices["pixels"].startswith("3 are positive in no band")
         assert spectral_angle(found.endmembers, E) < 0.03
 
 
@@ -315,7 +316,7 @@ def with_value(value, where=(1, 1, 3)):
         (lambda: unmix(mixture(noise=0.0)[0], 4), "have rank 3"),
         (lambda: unmix(np.ones((5, 6, 8)), 1), "all spectra are equal"),
         (lambda: unmix(np.ones((5, 6, 8)), 3), "have rank 1"),
-        (lambda: unmix(np.zeros((5, 6, 8)), 3), "0 pixels of 8 bands"),
+        (lambda: unmix(np.zeros((5, 6, 8)), 3), "positive in no band"),
         (lambda: unmix(np.ones((30, 8)), 3), "wanted .rows, cols, bands."),
         (lambda: unmix(mixture()[0] + 0j, K), "complex128"),
         (lambda: unmix("scene.hdr", K), "wanted real numbers"),
@@ -323,9 +324,10 @@ def with_value(value, where=(1, 1, 3)):
         (lambda: unmix(mixture()[0], K, normalize="l1"), "normalize is 'l1'; wanted"),
         (lambda: unmix(mixture()[0], K, start=np.ones((K, 4))), "start has shape"),
         (lambda: unmix(-mixture()[0], K), "positive in no band"),
+        (lambda: unmix(-mixture()[0], K, screen=False), "positive in no band"),
         (
-            lambda: unmix(-mixture()[0], K, screen=False),
-            "spectra that are not negative",
+            lambda: unmix(np.ma.masked_less(mixture()[0], 0.2), K),
+            "data is a masked array; pass data.data",
         ),
         (
             lambda: unmix(mixture()[0], K, method="vca", start=np.ones((K, BANDS))),

@@ -223,6 +223,7 @@ def test_the_true_endmembers_of_samson(data_folder):
         (lambda Y, E: (Y[:0], E), "Y is empty"),
         (lambda Y, E: (Y, E, -np.ones(30)), "numbers >= 0"),
         (lambda Y, E: (Y, E, np.ones(29)), "one a band"),
+        (lambda Y, E: (Y, E, np.zeros(30)), "zero in every band"),
     ],
 )
 def test_bad_matrices_are_refused(rng, change, words):

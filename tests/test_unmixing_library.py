@@ -188,9 +188,11 @@ def test_damaged_envi_libraries_are_refused(tmp_path, rng):
     header = {"wavelength units": "Nanometers", "wavelength": "{500, 600, 700}"}
     path = write_sli(tmp_path, rng.random((2, 3)), header)
     assert load_library(path).fwhm is None
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ValueError, match="size disagree"):
-        load_library(path)
+    whole = path.read_bytes()
+    for other in (whole[:-4], whole + b"more"):
+        path.write_bytes(other)
+        with pytest.raises(ValueError, match="size disagree"):
+            load_library(path)
     write_sli(tmp_path, rng.random((2, 3)), {})
     with pytest.raises(ValueError, match="no wavelengths"):
         load_library(path)

@@ -389,6 +389,16 @@ def test_inputs_are_not_changed_and_negative_starts_are_cut():
     np.testing.assert_array_equal(found.endmembers, cut.endmembers)
 
 
+def test_a_cube_and_integers_are_taken_as_the_spectra_they_stand_for():
+    Y, start, _ = scene()
+    counts = np.round(1e4 * np.maximum(Y, 0)).astype(np.int32)
+    whole = run(counts / 1e4, start)
+    cube = ss.HyperspectralCube(counts[None], scale=1e-4)
+    np.testing.assert_allclose(run(cube, start).abundances, whole.abundances, atol=1e-9)
+    units = run(counts, 1e4 * start)
+    np.testing.assert_allclose(units.abundances, whole.abundances, atol=1e-6)
+
+
 def test_a_guide_object_is_taken_as_it_is():
     Y, start, _ = scene()
     found = run(Y, start, guide=SparsenessGuide(start=0.1, largest=0.3))
@@ -427,7 +437,9 @@ def test_exact_data_need_no_penalty_and_stay():
         ({"start": np.ones(L)}, "start has shape"),
         ({"start": np.full((K, L), np.nan)}, "start has 36 NaN"),
         ({"start": -np.ones((K, L))}, r"start\[0\] has no entry above 0"),
-        ({"pixels": np.full((N, L), np.nan)}, "NaN"),
+        ({"pixels": np.full((N, L), np.nan)}, "pixels has .* NaN"),
+        ({"pixels": np.full((N, L), 1j)}, "pixels holds complex128"),
+        ({"pixels": np.ones(L)}, "pixels has shape"),
     ],
 )
 def test_bad_input_is_one_sentence(change, message):

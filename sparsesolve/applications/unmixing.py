@@ -3,11 +3,12 @@
 from sparsesolve.applications.unmixing_abundances import fclsu, nnls
 from sparsesolve.applications.unmixing_archetypes import archetypal_analysis
 from sparsesolve.applications.unmixing_dimension import elbow, hfc, hysime
+from sparsesolve.applications.unmixing_error import fit_error
 from sparsesolve.applications.unmixing_guides import neighbour_guide, pixel_laplacian
 from sparsesolve.applications.unmixing_library import SpectralLibrary, resample
 from sparsesolve.applications.unmixing_library_files import load_library
 from sparsesolve.applications.unmixing_minimum_volume import sisal
-from sparsesolve.applications.unmixing_noise import band_noise, screen_bands
+from sparsesolve.applications.unmixing_noise import band_noise, screen_bands, screened
 from sparsesolve.applications.unmixing_pure_pixels import nfindr, spa
 from sparsesolve.applications.unmixing_robust import Factorisation, factorise
 from sparsesolve.applications.unmixing_run import Unmixing, unmix
@@ -39,6 +40,7 @@ __all__ = [
     "elbow",
     "factorise",
     "fclsu",
+    "fit_error",
     "from_mat",
     "hfc",
     "hysime",
@@ -52,6 +54,7 @@ __all__ = [
     "save_envi",
     "save_geotiff",
     "screen_bands",
+    "screened",
     "signal_subspace",
     "sisal",
     "spa",

@@ -19,6 +19,7 @@ from sparsesolve.losses import LeastSquares
 from sparsesolve.operators.archetypes import Archetypes
 from sparsesolve.priors.simplex import Simplex
 from sparsesolve.problem import Problem
+from sparsesolve.solution import Status
 from sparsesolve.solvers.archetype_descent import ArchetypeDescent
 
 __all__ = ["archetypal_analysis", "archetype_problem"]
@@ -71,6 +72,8 @@ def archetypal_analysis(
     TypeError, ValueError
         The spectra are no finite real numbers, `n_endmembers` exceeds the pixels, the
         bands or the rank, a weight is not positive.
+    KeyboardInterrupt
+        Ctrl-C, as a run that was cut short cannot be compared with the others.
 
     References
     ----------
@@ -130,7 +133,7 @@ def archetype_problem(points: Array, n_archetypes: int, weights: Array) -> Probl
 
 
 def _solve(problem: Problem, seed: int, x0: Any, max_iter: int, tol: float) -> Any:
-    return solve(
+    found = solve(
         problem,
         ArchetypeDescent(),
         x0=x0,
@@ -139,6 +142,9 @@ def _solve(problem: Problem, seed: int, x0: Any, max_iter: int, tol: float) -> A
         tol=tol,
         progress=False,
     )
+    if found.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt("interrupted while archetypes were looked for")
+    return found
 
 
 def _objective(solution: Any) -> float:

@@ -82,7 +82,7 @@ class MaterialModel:
     def maps(self, spectra: Floats) -> tuple[Floats, Floats]:
         """Return abundances (n, K) and guide (n,) of spectra (n, n_good).
 
-        NaN where a spectrum is zero in all bands.
+        NaN where a spectrum is positive in no band.
         """
         pixels, _, lit = scaled(spectra, self.kept, self.normalize)
         shares = np.full((len(lit), len(self.endmembers)), np.nan, spectra.dtype)
@@ -189,7 +189,7 @@ def map_tiles(
     """Yield rows with their abundances (rows, cols, K) and guide (rows, cols).
 
     Tiles that end within the first `done` rows are passed over. NaN at invalid pixels
-    and such as are zero in all bands.
+    and such as are positive in no band.
     """
     for rows in cube.tiles(nbytes):
         if rows.stop <= done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from sparsesolve import plot
 from sparsesolve.applications.unmixing_dimension import elbow, hfc
 from sparsesolve.applications.unmixing_library import resample
 from sparsesolve.applications.unmixing_library_files import load_library
-from sparsesolve.applications.unmixing_noise import screen_bands
+from sparsesolve.applications.unmixing_noise import screened
 from sparsesolve.applications.unmixing_report import write_library_report, write_report
 from sparsesolve.applications.unmixing_run import Unmixing
 from sparsesolve.applications.unmixing_sample import SAMPLE, draw_sample
@@ -104,12 +103,8 @@ def sunsal_into(
 
     Arguments and errors as of `unmix_into`, `load_library` and `resample`.
     """
-    screened = 0
-    if screen:
-        good = cube.good_bands.copy()
-        good[good] = screen_bands(cube)
-        screened = cube.n_good - int(good.sum())
-        cube = dataclasses.replace(cube, good_bands=good)
+    n_good = cube.n_good
+    cube = screened(cube) if screen else cube
     known = resample(load_library(library), cube)
     started = time.perf_counter()
     found = sunsal(cube, known, progress=progress)
@@ -126,7 +121,7 @@ def sunsal_into(
         cube,
         known,
         found,
-        bands_screened=screened,
+        bands_screened=n_good - cube.n_good,
         seconds=seconds,
         say=say,
     )

@@ -82,6 +82,11 @@ def _from_envi(place: Path) -> SpectralLibrary:
             f"{header} has a header offset of {found.params.offset}; wanted 0, as of "
             "every spectral library"
         )
+    if Path(found.params.filename).stat().st_size != found.spectra.nbytes:
+        raise ValueError(
+            f"{place} cannot be read as an ENVI spectral library: its header and its "
+            f"size disagree, which is not {found.spectra.nbytes} bytes"
+        )
     if found.bands.centers is None:
         raise ValueError(f"{header} has no wavelengths; add them to the header")
     scale = float(found.metadata.get("reflectance scale factor", 1.0))

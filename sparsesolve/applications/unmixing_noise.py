@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sparsesolve.applications.unmixing_spectra import (
     second_moment,
 )
 from sparsesolve.backends import Array, to_numpy
+from sparsesolve.cube import HyperspectralCube
 
 __all__ = ["band_noise", "screen_bands"]
 
@@ -146,6 +148,36 @@ def screen_bands(
         limit = max(_usual(ratio[good], threshold), least_ratio)
         good = good | (varies & (ratio <= min(limit, _NOTHING)))
     return good
+
+
+def screened(cube: HyperspectralCube) -> HyperspectralCube:
+    """Return the cube with the bands that `screen_bands` flags marked as not good.
+
+    For what looks at every good band: the elbow, errors, unmixing by a library.
+
+    Parameters
+    ----------
+    cube : HyperspectralCube
+
+    Returns
+    -------
+    HyperspectralCube
+        With one of its `steps` more, if any band was flagged.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no cube, or `screen_bands` cannot judge it.
+    """
+    if not isinstance(cube, HyperspectralCube):
+        raise TypeError(f"cube is a {type(cube).__name__}; wanted a HyperspectralCube")
+    kept = screen_bands(cube)
+    if kept.all():
+        return cube
+    good = cube.good_bands.copy()
+    good[good] = kept
+    step = f"screening: {int(np.sum(~kept))} of {len(kept)} good bands hold no signal"
+    return dataclasses.replace(cube, good_bands=good, steps=(*cube.steps, step))
 
 
 def _correlation(pixels: Floats) -> tuple[Doubles, Doubles]:

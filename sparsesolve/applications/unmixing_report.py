@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sparsesolve import metrics, plot
 from sparsesolve.applications.results import add_rows
+from sparsesolve.applications.unmixing_error import fit_error
 from sparsesolve.applications.unmixing_library import SpectralLibrary
 from sparsesolve.applications.unmixing_run import Unmixing
 from sparsesolve.applications.unmixing_sunsal import LibraryUnmixing
@@ -99,7 +100,7 @@ def write_report(
     """
     names = None if truth is None else _names(found, truth)
     kept = cube.good_bands & ~found.flagged
-    error = _error(dataclasses.replace(cube, good_bands=kept), found)
+    error = fit_error(cube, found)
     row: dict[str, Any] = {
         "scene": name,
         "method": found.method,
@@ -224,22 +225,6 @@ def _against(found: Unmixing, truth: UnmixingTruth | None) -> dict[str, float]:
         purity = metrics.purity(truth.abundances)
         numbers["guide_correlation"] = metrics.guide_correlation(found.guide, purity)
     return numbers
-
-
-def _error(cube: HyperspectralCube, found: Unmixing) -> ReconstructionError:
-    """Return data minus model in the cube's unit, on its good bands.
-
-    Shares of a unit-norm spectrum explain the shape alone: the brightness is the data's
-    own.
-    """
-    spectra, shares = found.endmembers, found.abundances
-    if found.normalize == "l2":
-        good = spectra[:, cube.good_bands]
-        spectra = spectra / np.linalg.norm(good, axis=1, keepdims=True)
-        blocks = (cube.spectra(rows=rows) for rows in cube.tiles())
-        norms = np.concatenate([np.linalg.norm(block, axis=1) for block in blocks])
-        shares = shares * cube.to_map(norms)[:, :, None]
-    return metrics.reconstruction_error(cube, spectra, shares)
 
 
 def _has_guide(found: Unmixing) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsesolve import checks
 from sparsesolve.applications.unmixing_guides import LARGEST
-from sparsesolve.applications.unmixing_spectra import Floats
+from sparsesolve.applications.unmixing_spectra import Floats, pixel_matrix
 from sparsesolve.backends import Array
 from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares, Loss
@@ -61,8 +61,8 @@ class Factorisation:
 
 
 def factorise(
-    pixels: Floats,
-    start: Floats,
+    pixels: Any,
+    start: Array,
     *,
     loss: str = "l21",
     sparsity: float = SPARSITY,
@@ -83,8 +83,8 @@ def factorise(
 
     Parameters
     ----------
-    pixels : (N, L) array
-        Spectra.
+    pixels : HyperspectralCube, or array (N, L) or (rows, cols, L)
+        Spectra; of a cube the valid pixels and the good bands.
     start : (K, L) array
         Endmembers to begin with, negative entries cut to 0; the minimum that is found
         depends on them.
@@ -115,9 +115,9 @@ def factorise(
 
     Raises
     ------
-    ValueError
-        An unknown word, shapes that do not fit, weights that are not positive, an
-        endmember without positive entries.
+    TypeError, ValueError
+        An unknown word, no real numbers, NaN, shapes that do not fit, weights that are
+        not positive, an endmember without positive entries.
 
     Notes
     -----
@@ -133,6 +133,8 @@ def factorise(
     """
     _check_word("loss", loss, LOSSES)
     _check_word("sum_to_one", sum_to_one, SUMS)
+    pixels = pixel_matrix(pixels, "pixels")
+    start = np.asarray(start)
     _check_start(start, pixels.shape[1])
     w = _checked_weights(pixel_weights, len(pixels))
     sparsity = checks.positive_number("sparsity", sparsity, zero=True)

@@ -37,7 +37,7 @@ class PixelSample:
     Attributes
     ----------
     used : (rows, cols) bool array
-        The n pixels of the sample: valid, and not zero in all bands.
+        The n pixels of the sample: valid, and positive in some band.
     kept : (n_good,) bool array
         Good bands that were not screened out.
     pixels : (n, n_kept) array
@@ -98,7 +98,9 @@ def draw_sample(
             "bands and scale; abundances are of all pixels"
         )
     Y = cube.spectra() if whole else _read(cube, drawn, nbytes, progress)
-    alive: Bools = np.asarray(Y.any(axis=1))
+    alive = _lit(Y)
+    if not alive.any():
+        raise ValueError("the spectra are positive in no band; is the offset right?")
     Y = Y if alive.all() else Y[alive]
     endmember_count(n_endmembers, Y)
     if not np.ptp(Y, axis=0).any():
@@ -115,7 +117,7 @@ def draw_sample(
     drawn[drawn] = alive
     if not alive.all():
         dead = int(np.sum(~alive))
-        choices["pixels"] = f"{dead} are zero in all bands and were left out"
+        choices["pixels"] = f"{dead} are positive in no band and were left out"
     if not kept.all():
         out = int((~kept).sum())
         choices["bands"] = f"{out} of {len(kept)} left out as noise or not positive"
@@ -139,12 +141,12 @@ def draw_sample(
 def scaled(
     spectra: Floats, kept: Bools, normalize: str | None
 ) -> tuple[Floats, Floats, Bools]:
-    """Return spectra on the kept bands, their norms, and which of them are not zero.
+    """Return spectra on the kept bands, their norms, and which of them are not dead.
 
-    Those that are zero in all kept bands are left out; norms are one without "l2".
+    Those that are positive in no kept band are left out; norms are one without "l2".
     """
     Y = spectra if kept.all() else spectra[:, kept]
-    lit: Bools = np.asarray(Y.any(axis=1))
+    lit = _lit(Y)
     Y = np.ascontiguousarray(Y if lit.all() else Y[lit])
     norms = np.ones(len(Y), Y.dtype)
     if normalize == "l2":
@@ -172,6 +174,14 @@ def interpolated(
     width = np.where(a == b, 1, at[b] - at[a])
     share = ((at - at[a]) / width).clip(0, 1).astype(spectra.dtype)
     return np.asarray(spectra[:, a] * (1 - share) + spectra[:, b] * share)
+
+
+def _lit(spectra: Floats) -> Bools:
+    """Return which pixels are positive in some band: others saw no light, or are dead.
+
+    Files fill dead pixels with 0 or with a negative number that nobody declared.
+    """
+    return np.asarray((spectra > 0).any(axis=1))
 
 
 def _positive(spectra: Floats) -> Bools:

@@ -32,7 +32,7 @@ __all__ = ["LibraryUnmixing", "clsunsal", "sunsal", "sunsal_tv"]
 Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LibraryUnmixing:
     """What unmixing with a library returns.
 
@@ -51,6 +51,10 @@ class LibraryUnmixing:
     abundances: Floats
     names: tuple[str, ...]
     solution: Solution
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.abundances.shape))
+        return f"LibraryUnmixing(abundances {shape}, {self.solution!r})"
 
 
 def sunsal(

@@ -34,7 +34,7 @@ _PUBLIC: dict[tuple[int, ...], tuple[str, ...]] = {
 """Shape of a public scene, Samson, to the names that its file leaves out."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UnmixingTruth:
     """What a scene is known to be made of.
 
@@ -51,6 +51,10 @@ class UnmixingTruth:
     names: tuple[str, ...]
     endmembers: Floats
     abundances: Floats
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.abundances.shape))
+        return f"UnmixingTruth({', '.join(self.names)}; abundances {shape})"
 
 
 def read_truth(path: StrPath, cube: HyperspectralCube) -> UnmixingTruth:
