@@ -268,10 +268,12 @@ def _spectra(found: Array, truth: Array) -> tuple[Floats, Floats]:
     pair = []
     for name, value in (("found", found), ("truth", truth)):
         spectra = real_values(name, value)
-        if spectra.ndim != 2:
+        if spectra.ndim not in (1, 2):
             raise ValueError(
-                f"{name} has shape {spectra.shape}; wanted (K, bands), a spectrum a row"
+                f"{name} has shape {spectra.shape}; wanted (K, bands), a spectrum a "
+                "row, or one spectrum (bands,)"
             )
+        spectra = np.atleast_2d(spectra)
         pair.append(spectra)
     a, b = pair
     if a.shape[1] != b.shape[1]:

@@ -210,7 +210,7 @@ FLAG = np.zeros(3, bool)
     [
         (lambda: metrics.match_endmembers(ONE, TWO), ValueError, "found has 1 endm"),
         (lambda: metrics.match_endmembers(TWO.T, ONE), ValueError, "transposed"),
-        (lambda: metrics.match_endmembers(TWO[0], ONE), ValueError, "wanted .K, ban"),
+        (lambda: metrics.match_endmembers(TWO[None], ONE), ValueError, "wanted .K, ban"),
         (lambda: metrics.match_endmembers(0 * TWO, ONE), ValueError, r"found\[0\] is"),
         (lambda: metrics.match_endmembers(TWO / 0.0, ONE), ValueError, "infinite"),
         (lambda: metrics.match_endmembers(np.nan * TWO, ONE), ValueError, "no band"),
@@ -288,3 +288,8 @@ def test_the_samson_truth_in_the_wrong_pixel_order_is_seen(data_folder):
     right = metrics.reconstruction_error(unit, endmembers, a)
     wrong = metrics.reconstruction_error(unit, endmembers, scene["S_GT"].reshape(-1, 3))
     assert right.overall < 0.005 < 0.03 < wrong.overall
+
+
+def test_one_spectrum_may_come_without_an_axis_of_its_own():
+    a, b = np.array([1.0, 0.0, 0.0]), np.array([1.0, 1.0, 0.0])
+    assert metrics.spectral_angle(a, b) == pytest.approx(np.pi / 4)

@@ -393,3 +393,20 @@ def sparsity_of(shares):
     ratio = shares.sum(axis=-1) / np.linalg.norm(shares, axis=-1)
     root = np.sqrt(shares.shape[-1])
     return (root - ratio) / (root - 1)
+
+
+@pytest.mark.parametrize("method", ["robust", "nmf", "l1/2-nmf", "l2,1-nmf"])
+def test_one_endmember_is_everywhere(method):
+    data = mixture()[0]
+    found = unmix(data, 1, method=method)
+    np.testing.assert_allclose(found.abundances, 1.0, atol=1e-12)
+    assert spectral_angle(found.endmembers, data.mean(axis=(0, 1))) < 0.1
+
+
+def test_a_refinement_that_has_not_converged_says_so(monkeypatch):
+    data = mixture()[0]
+    assert "refinement" not in unmix(data, K).choices
+    from sparsesolve.applications import unmixing_fit
+
+    monkeypatch.setitem(unmixing_fit._MODELS, "robust", {"max_iter": 2})
+    assert "max_iter" in unmix(data, K).choices["refinement"]

@@ -230,7 +230,7 @@ def _start(
         if sample.normalize == "l2":
             E = E / np.linalg.norm(E, axis=1, keepdims=True)
         return np.asarray(E)
-    if method == "robust":
+    if method == "robust" or count == 1:  # VCA needs two
         return archetypal_analysis(
             sample.pixels, count, weights=sample.weights, rng=rng
         )

@@ -302,6 +302,9 @@ def unmixing_of(
     flagged = np.zeros(cube.shape[2], bool)
     flagged[cube.good_bands] = ~kept
     solution = fit.solution
+    choices = dict(sample.choices) | (solution.choices if solution else {})
+    if solution is not None and not solution.converged:
+        choices["refinement"] = solution.message
     return Unmixing(
         endmembers=cube.to_bands(spectra.astype(found.dtype)),
         abundances=abundances,
@@ -310,7 +313,7 @@ def unmixing_of(
         flagged=flagged,
         method=method,
         normalize=sample.normalize,
-        choices=dict(sample.choices) | (solution.choices if solution else {}),
+        choices=choices,
         wavelengths=cube.wavelengths,
         crs=cube.crs,
         transform=cube.transform,

@@ -25,7 +25,7 @@ def vca(
     spectra: Any,
     n_endmembers: int,
     *,
-    rng: int | np.random.Generator,
+    rng: int | np.random.Generator = 0,
     snr: float | None = None,
     return_index: Literal[False] = False,
 ) -> Floats: ...
@@ -36,7 +36,7 @@ def vca(
     spectra: Any,
     n_endmembers: int,
     *,
-    rng: int | np.random.Generator,
+    rng: int | np.random.Generator = 0,
     snr: float | None = None,
     return_index: Literal[True],
 ) -> tuple[Floats, Indices]: ...
@@ -46,7 +46,7 @@ def vca(
     spectra: Any,
     n_endmembers: int,
     *,
-    rng: int | np.random.Generator,
+    rng: int | np.random.Generator = 0,
     snr: float | None = None,
     return_index: bool = False,
 ) -> Floats | tuple[Floats, Indices]:
@@ -64,7 +64,7 @@ def vca(
         See `pixel_matrix`.
     n_endmembers : int
         K >= 2, at most the rank of the spectra.
-    rng : int or numpy.random.Generator
+    rng : int or numpy.random.Generator, default 0
         Seed of the directions. Real scenes give other pixels for other seeds.
     snr : float, dB, optional
         Signal-to-noise ratio; None: estimated from the energy outside of K dimensions.
