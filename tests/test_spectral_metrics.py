@@ -210,7 +210,11 @@ FLAG = np.zeros(3, bool)
     [
         (lambda: metrics.match_endmembers(ONE, TWO), ValueError, "found has 1 endm"),
         (lambda: metrics.match_endmembers(TWO.T, ONE), ValueError, "transposed"),
-        (lambda: metrics.match_endmembers(TWO[None], ONE), ValueError, "wanted .K, ban"),
+        (
+            lambda: metrics.match_endmembers(TWO[None], ONE),
+            ValueError,
+            "wanted .K, ban",
+        ),
         (lambda: metrics.match_endmembers(0 * TWO, ONE), ValueError, r"found\[0\] is"),
         (lambda: metrics.match_endmembers(TWO / 0.0, ONE), ValueError, "infinite"),
         (lambda: metrics.match_endmembers(np.nan * TWO, ONE), ValueError, "no band"),
