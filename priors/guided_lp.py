@@ -124,9 +124,9 @@ class GuidedLp(Prior):
     def value(self, x: Array) -> Array:
         xp = array_namespace(x)
         size, p, floor = xp.abs(x), self._exponent(x), self.floor
-        above = xp.maximum(size, size * 0 + floor)
-        terms = above**p + p * floor ** (p - 1) * (size - above)
-        terms = self._weighted(terms - (1 - p) * floor**p, x)
+        above, at_floor = xp.maximum(size, size * 0 + floor), floor**p
+        terms = above**p + p * at_floor * ((size - above) / floor)
+        terms = self._weighted(terms - (1 - p) * at_floor, x)
         total = self.lam * self.total(terms, x)
         return total if self.within is None else total + self.within.value(x)
 
