@@ -106,7 +106,7 @@ def test_speed(monkeypatch, capsys):
     monkeypatch.setattr(script, "unmix_big", lambda *_: None)
     rows = tables("bench_unmixing_speed", capsys)
     assert float(rows["FCLSU"][0][4]) < 1e-8
-    assert len(rows["SUnSAL, 100 iterations"]) == 2
+    assert len(rows["SUnSAL: 100 iterations of ADMM, and exactly"]) == 2
     assert len(rows["A sweep of `factorise`"]) == 3
 
 
