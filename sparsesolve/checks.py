@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsesolve.backends import (
     Array,
@@ -16,6 +17,7 @@ from sparsesolve.backends import (
     is_array,
     is_complex,
     real_dtype,
+    to_numpy,
 )
 
 
@@ -126,6 +128,20 @@ def same_precision(who: str, x: Array, dtype: np.dtype[Any] | None) -> None:
             f"{who} computes in {dtype} but got {found}; convert one of the two, for "
             f"instance with xp.astype(x, xp.{dtype})"
         )
+
+
+def real_array(name: str, value: Any) -> NDArray[np.floating[Any]]:
+    """Return `value` as a NumPy array of finite real numbers, which is not empty.
+
+    float32 stays, all else is float64.
+    """
+    array: NDArray[Any] = to_numpy(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} holds {array.dtype} entries; wanted real numbers")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty (shape {array.shape})")
+    finite(name, array)
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
 def same_device(who: str, x: Array, device: str | None) -> None:

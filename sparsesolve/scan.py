@@ -197,18 +197,8 @@ class RadarScan:
         )
 
 
-def _real(name: str, value: Array) -> np.ndarray[Any, Any]:
-    array = to_numpy(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} holds {array.dtype} entries; wanted real numbers")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty (shape {array.shape})")
-    checks.finite(name, array)
-    return array.astype(np.float64, copy=False)
-
-
 def _frequencies(value: Array, speed: float) -> np.ndarray[Any, Any]:
-    freq = _real("freq", value)
+    freq = checks.real_array("freq", value).astype(np.float64, copy=False)
     if freq.ndim != 1:
         raise ValueError(f"freq has shape {freq.shape}; wanted (n_freq,) in Hz")
     if freq[0] <= 0 or np.any(np.diff(freq) <= 0):
@@ -225,7 +215,7 @@ def _frequencies(value: Array, speed: float) -> np.ndarray[Any, Any]:
 
 
 def _positions(name: str, value: Array) -> np.ndarray[Any, Any]:
-    points = _real(name, value)
+    points = checks.real_array(name, value).astype(np.float64, copy=False)
     if points.ndim != 2 or points.shape[1] != 3:
         swapped = "; is it transposed?" if points.shape[:1] == (3,) else ""
         raise ValueError(
@@ -259,7 +249,7 @@ def _plausible_places(points: np.ndarray[Any, Any]) -> None:
 def _channels(value: Array | None, n_tx: int, n_rx: int) -> np.ndarray[Any, Any] | None:
     if value is None:
         return None
-    pairs = _real("channels", value)
+    pairs = checks.real_array("channels", value).astype(np.float64, copy=False)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(
             f"channels has shape {pairs.shape}; wanted (n_channels, 2), a pair a row"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve.backends import Array, to_numpy
+from sparsesolve.priors.guides import sparseness
 
 __all__ = [
     "BandDetection",
@@ -193,7 +194,8 @@ def band_detection(found_bad: Array, true_bad: Array) -> BandDetection:
 def purity(abundances: Array) -> Floats:
     """Return how pure each pixel is: 0 for equal shares, 1 for a single endmember.
 
-    (√K - ‖a‖₁/‖a‖₂) / (√K - 1), which does not depend on the scale of a.
+    (√K - ‖a‖₁/‖a‖₂) / (√K - 1), which does not depend on the scale of a: the
+    `sparsesolve.priors.sparseness` along the endmembers.
 
     Parameters
     ----------
@@ -210,12 +212,10 @@ def purity(abundances: Array) -> Floats:
     Learn. Res. 5 (2004) 1457-1469, section 3.1.
     """
     a = _abundances("abundances", abundances)
-    root = math.sqrt(a.shape[-1])
-    if root == 1:
+    if a.shape[-1] == 1:
         raise ValueError("abundances are of one endmember; wanted at least two")
-    length = np.linalg.norm(a, axis=-1)
-    ratio = np.abs(a).sum(axis=-1) / np.where(length > 0, length, np.nan)
-    return np.asarray((root - ratio) / (root - 1))
+    present = (a != 0).any(axis=-1)
+    return np.asarray(np.where(present, sparseness(a, axis=-1), np.nan))
 
 
 def guide_correlation(found: Array, truth: Array) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from sparsesolve import checks
-from sparsesolve.backends import Array, to_numpy
+from sparsesolve.backends import Array
 from sparsesolve.cube import HyperspectralCube
 
 __all__ = ["SpectralLibrary", "resample"]
@@ -62,13 +62,15 @@ class SpectralLibrary:
     fwhm: Any = None
 
     def __post_init__(self) -> None:
-        spectra = _real("spectra", self.spectra)
+        spectra = checks.real_array("spectra", self.spectra).astype(np.float64)
         if spectra.ndim != 2:
             raise ValueError(
                 f"spectra has shape {spectra.shape}; wanted (n, bands), one a row"
             )
         n, bands = spectra.shape
-        wavelengths = _real("wavelengths", self.wavelengths)
+        wavelengths = checks.real_array("wavelengths", self.wavelengths).astype(
+            np.float64
+        )
         if wavelengths.shape != (bands,):
             hint = "; is spectra transposed?" if wavelengths.shape == (n,) else ""
             raise ValueError(
@@ -88,7 +90,7 @@ class SpectralLibrary:
             raise ValueError(f"names has {len(names)} entries; wanted {n}, one a row")
         fwhm = None
         if self.fwhm is not None:
-            fwhm = _real("fwhm", self.fwhm)
+            fwhm = checks.real_array("fwhm", self.fwhm).astype(np.float64)
             if fwhm.shape not in ((), (bands,)) or (fwhm <= 0).any():
                 raise ValueError(
                     f"fwhm has shape {fwhm.shape}; wanted {bands} widths > 0 in nm"
@@ -252,11 +254,3 @@ def _response(samples: Floats, centres: Floats, sigma: Floats) -> Floats:
         weights[i] = 0.0
         weights[i, j : j + 2] = 1 - share, share
     return weights
-
-
-def _real(name: str, value: Any) -> Floats:
-    array = to_numpy(value)
-    checks.finite(name, array)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} holds {array.dtype} entries; wanted real numbers")
-    return array.astype(np.float64)

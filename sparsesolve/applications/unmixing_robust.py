@@ -172,8 +172,7 @@ def _factorisation(
         A = A / np.where(total > 0, total, 1)
     weights = np.ones(problem.loss.y.shape[0], A.dtype)
     if isinstance(problem.loss, L21):
-        above = problem.loss.majorise(problem.A.forward(solution.x))
-        weights = above.factors[0].reshape(-1)
+        weights = solution.state.weights[0].reshape(-1)
     prior = problem.prior["A"]
     guide: Any = 0.0
     if isinstance(prior, GuidedLp):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve import checks
-from sparsesolve.backends import Array, to_numpy
+from sparsesolve.backends import Array
 from sparsesolve.cube import HyperspectralCube
 
 __all__ = ["endmember_count", "endmember_matrix", "pixel_matrix", "second_moment"]
@@ -41,7 +41,7 @@ def pixel_matrix(spectra: Any, name: str = "spectra") -> Floats:
     """
     if isinstance(spectra, HyperspectralCube):
         return spectra.spectra()
-    array = _real(name, spectra)
+    array = checks.real_array(name, spectra)
     if array.ndim not in (2, 3):
         raise ValueError(
             f"{name} has shape {array.shape}; wanted (n_pixels, bands) or (rows, cols, "
@@ -58,7 +58,7 @@ def endmember_matrix(endmembers: Array, bands: int) -> Floats:
     TypeError, ValueError
         No real numbers, another shape, NaN, or an endmember that is zero everywhere.
     """
-    array = _real("endmembers", endmembers)
+    array = checks.real_array("endmembers", endmembers)
     if array.ndim != 2 or array.shape[1] != bands:
         hint = "; is it transposed?" if array.shape[:1] == (bands,) else ""
         raise ValueError(
@@ -135,15 +135,3 @@ def second_moment(
             block *= np.sqrt(weights[rows, None])
         moment += block.T @ block
     return moment
-
-
-def _real(name: str, value: Any) -> Floats:
-    array = to_numpy(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} holds {array.dtype} entries; wanted real numbers")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty (shape {array.shape})")
-    checks.finite(name, array)
-    if array.dtype == np.float32:
-        return array
-    return array.astype(np.float64, copy=False)
