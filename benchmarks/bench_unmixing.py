@@ -87,12 +87,23 @@ def true_endmembers(scene, normalize, seed):
     return E, fclsu(Y, E)
 
 
+def true_endmembers_weighted(scene, normalize, seed):
+    """The same floor for FCLSU with the bands weighted as the default has them."""
+    Y, _ = pixels_of(scene, normalize)
+    E, _ = true_endmembers(scene, normalize, seed)
+    found = unmix(
+        scene.cube, scene.count, normalize=normalize, rng=seed, progress=False
+    )
+    return E, fclsu(Y, E, weights=found.band_weights[scene.cube.good_bands])
+
+
 METHODS = {
     "default: unmix(cube, K)": by_unmix("robust"),
     **{title: by_unmix(method) for method, title in WORDS.items()},
     "VCA + SUnSAL": vca_and_sunsal,
     **unmixing_peers.METHODS,
     "true endmembers + FCLSU (floor)": true_endmembers,
+    "true endmembers + band-weighted FCLSU (floor)": true_endmembers_weighted,
 }
 
 
