@@ -20,7 +20,7 @@ y = A(truth) + noise * rng.standard_normal(m)
 
 problem = ss.Problem(ss.LeastSquares(A, y), ss.priors.SBL())
 solution = ss.solve(problem, ss.VariationalEM())
-posterior, radius = solution.posterior, solution.posterior.interval(0.95)
+posterior, radius = solution.posterior, solution.posterior.radius(0.95)
 print(solution)
 print(f"noise: {posterior.noise_variance**0.5:.2f} learned, {noise} true")
 for i in np.flatnonzero(solution.x):

@@ -22,6 +22,12 @@ from .on_nonnegative import OnNonNegative as OnNonNegative
 from .balls import L1Ball as L1Ball
 from .balls import L2Ball as L2Ball
 from .top_k import TopK as TopK
+from .kronecker_top_k import KroneckerTopK as KroneckerTopK
 from .magnitude import Magnitude as Magnitude
 from .denoiser import Denoiser as Denoiser
+from .kronecker_sbl import KroneckerSBL as KroneckerSBL
 from .sbl import SBL as SBL
+from .block_sbl import BlockSBL as BlockSBL
+from .pattern_coupled_sbl import PatternCoupledSBL as PatternCoupledSBL
+from .turbo_vbi import TurboVBI as TurboVBI
+from .spike_and_slab import SpikeAndSlab as SpikeAndSlab

@@ -13,14 +13,13 @@ from sparsesolve.backends import (
     abs_squared,
     array_namespace,
     device_of,
-    dtype_of,
     expand,
     is_array,
-    moved,
     to_numpy,
 )
 from sparsesolve.priors import weights as weighting
 from sparsesolve.priors.base import Prior
+from sparsesolve.priors.group_index import GroupIndex, group_index, labels_or_axes
 from sparsesolve.priors.quadratic import SquaredL2
 from sparsesolve.priors.weights import real_like
 
@@ -70,7 +69,7 @@ class GroupL2(Prior):
 
     def __init__(self, lam: Any, groups: Any, weights: Array | None = None) -> None:
         self.lam = checks.positive("lam", lam)
-        self.groups = _labels_or_axes(groups)
+        self.groups = labels_or_axes(groups)
         self.weights = weighting.checked(weights)
         if weights is not None and is_array(self.groups):
             self._check_weights((np.unique(to_numpy(self.groups)).size,))
@@ -117,14 +116,8 @@ class GroupL2(Prior):
         if not is_array(self.groups):
             axes = tuple(a if a < 0 else a - n for a in self.groups)
             return xp.sqrt(xp.sum(squares, axis=axes, keepdims=True))
-        tables, order, _ = self._index(x)
-        batch = x.shape[: x.ndim - n]
-        squares = xp.reshape(squares, (*batch, -1))
-        sums = []
-        for table in tables:
-            members = xp.take(squares, xp.reshape(table, (-1,)), axis=-1)
-            sums.append(xp.sum(xp.reshape(members, (*batch, *table.shape)), axis=-1))
-        return xp.sqrt(xp.take(xp.concat(sums, axis=-1), order, axis=-1))
+        flat = xp.reshape(squares, (*x.shape[: x.ndim - n], -1))
+        return xp.sqrt(self._index(x).sums(flat))
 
     def factors(self, norms: Array, step: Any) -> Array:
         """Return max(0, 1 - lam·step·w_g / norm), by which a group is multiplied."""
@@ -140,7 +133,7 @@ class GroupL2(Prior):
         if not is_array(self.groups):
             return x * factors
         xp = array_namespace(x)
-        return x * xp.reshape(xp.take(factors, self._index(x)[2], axis=-1), x.shape)
+        return x * xp.reshape(self._index(x).spread(factors), x.shape)
 
     def critical_lam(self, gradient: Array) -> Array:
         """Return max ‖g_g‖ / w_g."""
@@ -162,39 +155,9 @@ class GroupL2(Prior):
     def _norm_axes(self, norms: Array) -> int:
         return 1 if is_array(self.groups) else self.item_axes(norms)
 
-    def _index(self, x: Array) -> tuple[list[Array], Array, Array]:
-        """Return tables of members, the order that sorts their rows, group of entries.
-
-        A table for each size of group: sums over its rows are exact and need neither
-        padding nor a scatter, which the array API lacks.
-        """
+    def _index(self, x: Array) -> GroupIndex:
         cache = self.__dict__.setdefault("_indices", {})
         device = device_of(x)
         if device not in cache:
-            flat = to_numpy(self.groups).reshape(-1)
-            _, group, sizes = np.unique(flat, return_inverse=True, return_counts=True)
-            members = np.argsort(group, kind="stable")
-            starts = np.cumsum(sizes) - sizes
-            tables, rows = [], []
-            for size in np.unique(sizes):
-                same = np.flatnonzero(sizes == size)
-                tables.append(members[starts[same, None] + np.arange(size)])
-                rows.append(same)
-            order = np.argsort(np.concatenate(rows))
-            cache[device] = moved((tables, order, group.reshape(-1)), device)
+            cache[device] = group_index(self.groups, device)
         return cache[device]  # type: ignore[no-any-return]
-
-
-def _labels_or_axes(groups: Any) -> Any:
-    """Return an integer array as it is, axes as a tuple."""
-    if is_array(groups):
-        if dtype_of(groups).kind not in "iu":
-            raise TypeError(f"groups has dtype {groups.dtype}; wanted integer labels")
-        return groups
-    axes = groups if isinstance(groups, tuple) else (groups,)
-    if not axes or not all(type(axis) is int for axis in axes):
-        raise TypeError(
-            f"groups is {groups!r}; wanted an array of integer labels, an axis or a "
-            "tuple of axes"
-        )
-    return axes

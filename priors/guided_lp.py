@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from sparsesolve import checks
-from sparsesolve.backends import Array, Shape, array_namespace, is_array
+from sparsesolve.backends import Array, Shape, array_namespace, is_array, is_plain
 from sparsesolve.priors import weights as weighting
 from sparsesolve.priors.base import Prior
 from sparsesolve.priors.guides import SparsenessGuide
@@ -17,6 +19,8 @@ from sparsesolve.priors.weights import bound_like, real_like
 # Newton from the right converges quadratically; near a double root, where the minimiser
 # is not taken anyway, linearly.
 _NEWTON_STEPS = 30
+# From so many entries the compiled sums are worth loading Numba.
+_COMPILED = 1 << 13
 
 
 class GuidedLp(Prior):
@@ -122,12 +126,14 @@ class GuidedLp(Prior):
         return {"guide": self.guide.learn(x)} if self.learns else {}
 
     def value(self, x: Array) -> Array:
-        xp = array_namespace(x)
-        size, p, floor = xp.abs(x), self._exponent(x), self.floor
-        above, at_floor = xp.maximum(size, size * 0 + floor), floor**p
-        terms = above**p + p * at_floor * ((size - above) / floor)
-        terms = self._weighted(terms - (1 - p) * at_floor, x)
-        total = self.lam * self.total(terms, x)
+        columns = self._columns(x)
+        if columns is None:
+            total = self.total(self._terms(x), x)
+        else:
+            from sparsesolve.priors.guided_kernels import column_value
+
+            total = np.asarray(column_value(x, *columns, self.floor), x.dtype)
+        total = self.lam * total
         return total if self.within is None else total + self.within.value(x)
 
     def prox(self, v: Array, step: Any) -> Array:
@@ -148,10 +154,14 @@ class GuidedLp(Prior):
 
     def majorise(self, x: Array) -> Prior:
         """Return the tangent at |x|: a weighted ℓ1 norm, on `within` if it is given."""
-        xp = array_namespace(x)
-        size, p = xp.abs(x), self._exponent(x)
-        slopes = p * xp.maximum(size, size * 0 + self.floor) ** (p - 1)
-        slopes = self._weighted(slopes, x)
+        columns = self._columns(x)
+        if columns is None:
+            slopes = self._slopes(x)
+        else:
+            from sparsesolve.priors.guided_kernels import column_slopes
+
+            slopes = np.empty_like(x)
+            column_slopes(x, *columns, self.floor, slopes)
         if self.within is None:
             return bound_like(L1(self.lam, slopes), self)
         return bound_like(Tilted(self.lam, self.within, slopes), self)
@@ -161,6 +171,37 @@ class GuidedLp(Prior):
         guide = f"array{tuple(guide.shape)}" if is_array(guide) else repr(guide)
         within = "" if self.within is None else f", within={self.within!r}"
         return f"GuidedLp(lam={self.lam}, guide={guide}{within})"
+
+    def _terms(self, x: Array) -> Array:
+        """Return w φ(|x|), φ the power with its tangent below the floor."""
+        xp = array_namespace(x)
+        size, p, floor = xp.abs(x), self._exponent(x), self.floor
+        above, at_floor = xp.maximum(size, size * 0 + floor), floor**p
+        terms = above**p + p * at_floor * ((size - above) / floor)
+        return self._weighted(terms - (1 - p) * at_floor, x)
+
+    def _slopes(self, x: Array) -> Array:
+        """Return w φ'(|x|)."""
+        xp = array_namespace(x)
+        size, p = xp.abs(x), self._exponent(x)
+        slopes = p * xp.maximum(size, size * 0 + self.floor) ** (p - 1)
+        return self._weighted(slopes, x)
+
+    def _columns(self, x: Array) -> tuple[Array, Array] | None:
+        """Return exponents and weights (none: empty) of one large matrix's columns.
+
+        None where other code must do: a small unknown, one that is no real matrix of
+        NumPy's, or a guide or weights that differ within a column.
+        """
+        if not is_plain(x) or x.ndim != 2 or x.size < _COMPILED:
+            return None
+        if self.item_axes(x) != 2:
+            return None
+        n = x.shape[1]
+        guide = _along_columns(self.map, n)
+        given = self.weights is not None
+        weights = _along_columns(self.weights, n) if given else np.empty(0)
+        return None if guide is None or weights is None else (1 - guide, weights)
 
     def _weighted(self, terms: Any, x: Array) -> Any:
         if self.weights is None:
@@ -193,6 +234,14 @@ class GuidedLp(Prior):
             a = a - xp.where(usable, excess, a * 0) / xp.where(usable, slope, a * 0 + 1)
             a = xp.maximum(a, least)
         return a
+
+
+def _along_columns(value: Any, n: int) -> Any:
+    """Return a number or (n,), (1, n) array as float64 (n,); None for other shapes."""
+    array = np.asarray(value, np.float64)
+    if array.size == 1:
+        return np.full(n, array.item())
+    return array.reshape(n) if array.shape in ((n,), (1, n)) else None
 
 
 def _checked(guide: Any) -> Any:

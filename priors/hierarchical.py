@@ -26,6 +26,11 @@ class HierarchicalPrior(ABC):
         from second moments alone lose all digits in float32.
     ``evidence``
         log p(y | hyper), batch shape.
+    ``marginals(axis, n_axes)``
+        Whitened power and shrinkage summed over all of the unknown's `n_axes` axes but
+        one; cheaper than those where variances are separable.
+    ``unsure``
+        Axes along which too many entries are left to be the only sparse explanation.
 
     Attributes
     ----------
@@ -51,7 +56,10 @@ class HierarchicalPrior(ABC):
 
     @abstractmethod
     def variance(self, hyper: dict[str, Array]) -> Any:
-        """Return the prior variances γ, broadcastable to the unknown."""
+        """Return the prior variances γ: an array that broadcasts to the unknown.
+
+        Or a `Separable`, an outer product of one factor an axis.
+        """
 
     @abstractmethod
     def update_hyper(
@@ -71,6 +79,15 @@ class HierarchicalPrior(ABC):
         The solver takes the first that the evidence bears.
         """
         return []
+
+    def restart(
+        self, hyper: dict[str, Array], posterior: Any, rng: Any
+    ) -> dict[str, Array] | None:
+        """Return another start, where the fit found may be a poor local one, or None.
+
+        The solver fits from there and keeps what the evidence prefers.
+        """
+        return None
 
     def with_lam(self, lam: Any) -> Self:
         """Refuse: the data set the weight of a hierarchical prior."""

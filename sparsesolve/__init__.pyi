@@ -19,6 +19,7 @@ from .io import save as save
 from .mapping import Field as Field
 from .cube import HyperspectralCube as HyperspectralCube
 from .scan import RadarScan as RadarScan
+from .kronecker_measurement import KroneckerMeasurement as KroneckerMeasurement
 from .operators.grid import Grid as Grid
 from . import applications as applications
 from . import data as data

@@ -35,6 +35,7 @@ __all__ = [
     "inner",
     "is_array",
     "is_complex",
+    "is_plain",
     "moved",
     "moved_copy",
     "native_dtype",
@@ -67,6 +68,11 @@ def native_dtype(xp: Any, dtype: Any) -> Any:
     return getattr(xp, np.dtype(dtype).name)
 
 
+def as_dtype(x: Array, dtype: Any) -> Array:
+    """`x` in a dtype of its own library; the same array if it has it already."""
+    return x if x.dtype == dtype else array_namespace(x).astype(x, dtype)
+
+
 def real_dtype(dtype: Any) -> np.dtype[Any]:
     """The real dtype of the same precision: complex64 to float32."""
     return np.empty(0, dtype).real.dtype
@@ -80,6 +86,14 @@ def is_complex(x: Array) -> bool:
 def conj(x: Array) -> Array:
     """Complex conjugate; a real array comes back as it is, uncopied."""
     return array_namespace(x).conj(x) if is_complex(x) else x
+
+
+def is_plain(*arrays: Array) -> bool:
+    """Whether they are NumPy arrays of real numbers, each in one piece of memory."""
+    return all(
+        isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.flags.c_contiguous
+        for a in arrays
+    )
 
 
 def abs_squared(x: Array) -> Array:
@@ -175,7 +189,7 @@ def to_device(x: Array, device: str) -> Array:
         return to_numpy(x)
     if library == "torch":
         torch = _library("torch", "torch")
-        host = np.ascontiguousarray(to_numpy(x))
+        host = np.asarray(to_numpy(x), order="C")
         # torch has no read-only tensors, and would write into what must not change
         host = host if host.flags.writeable else host.copy()
         return torch.as_tensor(host, device=place)

@@ -19,6 +19,8 @@ from sparsesolve.backends import (
 )
 from sparsesolve.operators.base import Operator
 
+_ADVICE = "raise max_iter, tol or the weight of the quadratic terms"
+
 
 class ConvergenceWarning(RuntimeWarning):
     """Conjugate gradients stopped before their tolerance."""
@@ -32,6 +34,8 @@ def normal_cg(
     tol: float = 1e-6,
     max_iter: int = 500,
     n_axes: int | None = None,
+    precondition: Callable[[Array], Array] | None = None,
+    advice: str = _ADVICE,
 ) -> tuple[Array, int]:
     """Solve ``apply(x) = rhs`` by conjugate gradients, each problem to its own end.
 
@@ -47,6 +51,11 @@ def normal_cg(
         Largest number of iterations.
     n_axes : int, optional
         Trailing axes of one problem; by default all, no batch.
+    precondition : callable, optional
+        A Hermitian positive definite map close to the inverse of `apply`, but for a
+        factor. The residual that counts stays the plain one.
+    advice : str
+        What the warning says to do.
 
     Returns
     -------
@@ -68,22 +77,34 @@ def normal_cg(
     b = rhs / scale
     x = xp.where(size > 0, x0 / scale, xp.zeros_like(x0))
     r = b - apply(x)
-    p = r
     power, goal = inner(r, r, n), tol**2 * inner(b, b, n)
+    p, slope = _direction(precondition, r, power, n)
     active, n_iter = power > goal, 0
     while n_iter < max_iter and bool(xp.any(active)):
         q = apply(p)
         curvature = inner(p, q, n)
         active = active & (curvature > 0)
-        alpha = expand(_ratio(power, curvature, active), n)
+        alpha = expand(_ratio(slope, curvature, active), n)
         x, r = x + alpha * p, r - alpha * q
         new = inner(r, r, n)
-        p = r + expand(_ratio(new, power, active), n) * p
+        z, steep = _direction(precondition, r, new, n)
+        p = z + expand(_ratio(steep, slope, active), n) * p
         power = xp.where(active, new, power)
+        slope = xp.where(active, steep, slope)
         active = active & (power > goal)
         n_iter += 1
-    _warn_if_short(power, goal, tol, n_iter)
+    _warn_if_short(power, goal, tol, n_iter, advice)
     return x * scale, n_iter
+
+
+def _direction(
+    precondition: Callable[[Array], Array] | None, r: Array, power: Array, n: int
+) -> tuple[Array, Array]:
+    """Return the preconditioned residual z and Re⟨r, z⟩."""
+    if precondition is None:
+        return r, power
+    z = precondition(r)
+    return z, inner(r, z, n)
 
 
 def per_entry(rho: Any, x: Array, n_axes: int) -> Any:
@@ -140,7 +161,9 @@ def _ratio(a: Array, b: Array, counts: Array) -> Array:
     return xp.where(counts, quotient, xp.zeros_like(quotient))
 
 
-def _warn_if_short(power: Array, goal: Array, tol: float, n_iter: int) -> None:
+def _warn_if_short(
+    power: Array, goal: Array, tol: float, n_iter: int, advice: str
+) -> None:
     xp = array_namespace(power)
     short = ~(power <= goal)
     count = int(xp.sum(xp.astype(xp.asarray(short), xp.int64)))
@@ -150,8 +173,7 @@ def _warn_if_short(power: Array, goal: Array, tol: float, n_iter: int) -> None:
     many = f"{count} of {math.prod(power.shape)} problems"
     warnings.warn(
         f"conjugate gradients stopped after {n_iter} iterations at a relative "
-        f"residual of {worst:.1e} instead of {tol:g} in {many}; raise max_iter, "
-        "tol or the weight of the quadratic terms",
+        f"residual of {worst:.1e} instead of {tol:g} in {many}; {advice}",
         ConvergenceWarning,
         stacklevel=3,
     )

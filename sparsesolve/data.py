@@ -1,4 +1,4 @@
-"""Find a data set: in your folders, the cache, or at its publisher."""
+"""Find a data set in your folders, the cache or at its publisher, or compute one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sparsesolve.datasets.kronecker_sparse import kronecker_sparse
 from sparsesolve.datasets.registry import REGISTRY, DataSet
 from sparsesolve.schema import suggest
 
-__all__ = ["cache_folder", "find", "names", "table"]
+__all__ = ["cache_folder", "find", "kronecker_sparse", "names", "table"]
 
 
 def names() -> list[str]:

@@ -161,6 +161,29 @@ def find_dataset(file: h5py.Group, path: str) -> h5py.Dataset:
     return node
 
 
+def numbered(file: h5py.File, path: str) -> list[str]:
+    """List the paths of the datasets 0, 1, ... of a group, which holds nothing else.
+
+    Raises
+    ------
+    ValueError
+        It is missing, no group, or its members are not numbered from 0 on.
+    """
+    import h5py
+
+    node = lookup(file, path)
+    if not isinstance(node, h5py.Group):
+        found = "is missing" if node is None else "is a dataset"
+        raise ValueError(f"{file.filename}: group {path!r} {found}; {inventory(file)}")
+    names = [str(k) for k in range(len(node))]
+    if not names or set(node) != set(names):
+        raise ValueError(
+            f"{file.filename}: group {path!r} has {', '.join(node) or 'nothing'}; "
+            "wanted datasets 0, 1, ... without a gap"
+        )
+    return [f"{path}/{name}" for name in names]
+
+
 def read_array(dataset: h5py.Dataset, index: Any = ...) -> np.ndarray[Any, Any]:
     """Read a dataset, or part of it, as a C-contiguous NumPy array.
 

@@ -18,6 +18,7 @@ from sparsesolve.hdf5 import (
     find_dataset,
     kind_in,
     lookup,
+    numbered,
     open_h5,
     read_array,
     stamp,
@@ -32,7 +33,7 @@ __all__ = ["Field", "LazyArray", "atomic_h5", "load", "open_h5", "save", "stamp"
 LAZY_BYTES = 2**28
 """Arrays above 256 MiB stay in their file until they are read."""
 
-_POSTERIOR = ("mean", "variance", "evidence", "noise_variance", "hyper")
+_POSTERIOR = ("mean", "variance", "log_evidence", "noise_variance", "hyper")
 
 
 def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
@@ -42,7 +43,7 @@ def save(path: StrPath, obj: Any, *, compression: str | None = None) -> None:
     ----------
     path : path
         An older file of this name is replaced at the very end.
-    obj : RadarScan, HyperspectralCube, Unmixing, Solution
+    obj : RadarScan, HyperspectralCube, KroneckerMeasurement, Unmixing, Solution
         Or another class of `sparsesolve.schema.KINDS`.
         Of a solution's posterior all is written but what draws samples.
     compression : None or "gzip"
@@ -75,9 +76,13 @@ def write_record(file: Any, obj: Any, *, compression: str | None = None) -> None
             value = tuple(f"{name}: {text}" for name, text in value.items())
         if value is None or (isinstance(value, tuple) and not value):
             continue
-        value = value if isinstance(value, LazyArray) else _storable_array(value)
         unit = item.units[0]
-        write_array(file, item.name, value, unit=unit, compression=compression)
+        parts = {item.name: value}
+        if item.many:
+            parts = {f"{item.name}/{k}": part for k, part in enumerate(value)}
+        for name, part in parts.items():
+            part = part if isinstance(part, LazyArray) else _storable_array(part)
+            write_array(file, name, part, unit=unit, compression=compression)
 
 
 def load(
@@ -99,13 +104,14 @@ def load(
         The kind that is wanted; needed with `mapping`, and for a cube in .mat.
     mapping : dict or None
         For foreign files, what is where: name of a field to `Field`, to a tuple of
-        fields (stacked along the last axis) or to a constant in SI.
+        fields (stacked along the last axis; factors, which are several, stay a tuple)
+        or to a constant in SI.
     lazy_bytes : int
         Arrays above this size stay in the file as `LazyArray` until they are read.
 
     Returns
     -------
-    RadarScan, HyperspectralCube, Unmixing, Solution, ...
+    RadarScan, HyperspectralCube, KroneckerMeasurement, Unmixing, Solution, ...
         A scan's data are conjugated if their sign is +1, so that it always is -1. A
         solution's state is the dict of its fields.
 
@@ -182,15 +188,22 @@ def _build(path: StrPath, cls: Any, values: dict[str, Any]) -> Any:
 def _read(file: Any, item: Column, lazy_bytes: int) -> Any:
     if not item.required and lookup(file, item.name) is None:
         return None
-    dataset = find_dataset(file, item.name)
+    if item.many:
+        names = numbered(file, item.name)
+        return tuple(_read_one(file, item, name, lazy_bytes) for name in names)
+    return _read_one(file, item, item.name, lazy_bytes)
+
+
+def _read_one(file: Any, item: Column, name: str, lazy_bytes: int) -> Any:
+    dataset = find_dataset(file, name)
     unit = str(dataset.attrs.get("units", ""))
     if unit not in item.units:
         raise ValueError(
-            f"{file.filename}: dataset {item.name!r} has the unit {unit!r}; wanted "
+            f"{file.filename}: dataset {name!r} has the unit {unit!r}; wanted "
             f"{' or '.join(item.units)}"
         )
     if item.may_stay_in_file and dataset.nbytes > lazy_bytes:
-        return LazyArray(file.filename, (item.name,))
+        return LazyArray(file.filename, (name,))
     value = read_array(dataset)
     if value.dtype.kind == "S":
         value = np.char.decode(value, "utf-8", "replace")

@@ -54,8 +54,8 @@ def solve(
         Loss and prior.
     solver : Solver, optional
         By default the first of VariationalEM, AlternatingMinimization, ActiveSet,
-        ProximalGradient and ADMM whose needs the problem meets (ADMM first for a
-        denoiser); ``solution.choices`` says which.
+        ProximalGradient, ADMM and KroneckerOMP whose needs the problem meets (ADMM
+        first for a denoiser); ``solution.choices`` says which.
     x0 : array or dict of arrays, optional
         Start, of the unknown's shape with batch axes; the solver's own by default.
     max_iter : int
@@ -365,6 +365,7 @@ def _chosen(problem: Problem, choices: dict[str, str]) -> Solver:
         solvers.ActiveSet,
         solvers.ProximalGradient,
         solvers.ADMM,
+        solvers.KroneckerOMP,
     ]
     if getattr(problem.prior, "ignores_step", False):
         order.insert(0, solvers.ADMM)

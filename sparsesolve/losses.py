@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from functools import reduce
+from functools import cached_property, reduce
 from operator import mul
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from sparsesolve.backends import (
 )
 from sparsesolve.operators.base import DType
 from sparsesolve.operators.bridges import as_operator
+
+if TYPE_CHECKING:
+    from sparsesolve.normal_form import NormalForm
 
 
 class Loss(ABC):
@@ -94,6 +97,16 @@ class Loss(ABC):
     def majorise_and_value(self, z: Array) -> tuple[LeastSquares, Array]:
         """Return the majoriser at `z` and f(z); together where that is cheaper."""
         return self.majorise(z), self.value(z)
+
+    def majorise_and_value_in(
+        self, form: NormalForm, x: Array
+    ) -> tuple[LeastSquares, Array] | None:
+        """Return the same at the image of a factor `x` of a product, not forming it.
+
+        `form` is the normal form of this loss (of its majoriser, if it is not smooth)
+        in that factor. None where the image is needed.
+        """
+        return None
 
     def misfit(self, z: Array) -> Array:
         """Return ‖z - y‖₂, batch shape: what the discrepancy principle compares."""
@@ -176,6 +189,22 @@ class LeastSquares(Loss):
 
     def value(self, z: Array) -> Array:
         return 0.5 * self.total(self._weighted(abs_squared(z - self.y))) + self.constant
+
+    def majorise_and_value_in(
+        self, form: NormalForm, x: Array
+    ) -> tuple[LeastSquares, Array] | None:
+        if form.left not in self._data_powers:
+            self._data_powers[form.left] = form.data_powers(self.y)
+        powers = form.residual_powers(x, self._data_powers[form.left])
+        if powers is None:
+            return None
+        scaled = powers if form.scale is None else form.scale * powers
+        return self, 0.5 * self.total(scaled) + self.constant
+
+    @cached_property
+    def _data_powers(self) -> dict[bool, Array]:
+        """Powers of the data, by the side of a normal form, filled when needed."""
+        return {}
 
     def gradient(self, z: Array) -> Array:
         return self._weighted(z - self.y)

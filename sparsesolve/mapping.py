@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -84,7 +85,8 @@ def read_mapped(
         What the record has.
     mapping : dict
         Column to `Field`, to a tuple of fields and numbers that are stacked along the
-        last axis (x, y and z of positions), or to a constant in SI.
+        last axis (x, y and z of positions), or to a constant in SI. A column of several
+        arrays takes a tuple of these, one an array.
     lazy_bytes : int
         HDF5 arrays above this size stay in the file where the column allows it.
 
@@ -114,7 +116,8 @@ def read_mapped(
             filled = isinstance(given, Field) and given.fill is not None
             if filled and column.missing is not None:
                 gaps = _gaps(source, column, given)
-                usable[column.missing] = ~_along(known[column.missing], column, gaps)
+                layout = _layout(column, given, gaps.ndim)
+                usable[column.missing] = ~_along(known[column.missing], layout, gaps)
     for name, entries in usable.items():
         mask = values.get(name)
         if mask is None:
@@ -125,6 +128,14 @@ def read_mapped(
 
 
 def _value(source: Source, column: Column, given: Any, lazy_bytes: int) -> Any:
+    if column.many:
+        if not isinstance(given, (tuple, list)) or not given:
+            raise TypeError(
+                f"mapping[{column.name!r}] is {given!r}; wanted a tuple with one "
+                "Field or array for each matrix"
+            )
+        single = dataclasses.replace(column, many=False)
+        return tuple(_value(source, single, item, lazy_bytes) for item in given)
     if isinstance(given, Field):
         value = _read(source, column, given)
         stays = column.may_stay_in_file and value.nbytes > lazy_bytes
@@ -166,7 +177,7 @@ def _read(source: Source, column: Column, field: Field) -> Array:
     factor = _factor(source, column, field)
     order = _order(source, column, field, shapes[0])
     value = source.array(names, order, functools.partial(_finish, field, factor))
-    vector = all(len(layout) == 1 for layout in column.layouts)
+    vector = all(len(names) == 1 for names in column.layouts) and not column.any_axes
     if vector and value.ndim > 1 and max(value.shape) == value.size:
         return np.asarray(value).reshape(-1)
     return value
@@ -190,14 +201,26 @@ def _order(
 ) -> tuple[int, ...]:
     if field.axes is None:
         return tuple(range(len(shape)))
-    layouts = [names for names in column.layouts if sorted(names) == sorted(field.axes)]
-    if not layouts or len(field.axes) != len(shape):
-        wanted = " or ".join(str(names) for names in column.layouts)
+    layout = _layout(column, field, len(shape))
+    if not layout:
+        known = column.layouts_of(len(shape)) or column.layouts
+        wanted = " or ".join(str(names) for names in known)
         raise ValueError(
             f"{source.path}: {field.path!r} has shape {shape} and axes {field.axes}; "
             f"wanted for {column.name} one name an axis, of {wanted} in any order"
         )
-    return tuple(field.axes.index(name) for name in layouts[0])
+    return tuple(field.axes.index(name) for name in layout)
+
+
+def _layout(column: Column, field: Field, n_axes: int) -> tuple[str, ...]:
+    """Return our names of a field's axes, the first that fit; () if none do.
+
+    Of another number of axes than any layout has: the record refuses it by its shape.
+    """
+    for names in column.layouts_of(n_axes):
+        if field.axes is None or sorted(names) == sorted(field.axes):
+            return names
+    return ()
 
 
 def _gaps(source: Source, column: Column, field: Field) -> np.ndarray[Any, Any]:
@@ -211,12 +234,11 @@ def _gaps(source: Source, column: Column, field: Field) -> np.ndarray[Any, Any]:
 
 
 def _along(
-    mask: Column, column: Column, gaps: np.ndarray[Any, Any]
+    mask: Column, layout: tuple[str, ...], gaps: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
     """Reduce gaps to the axes of their mask, where it has fewer than the data."""
-    # Of another number of axes than any layout has: the record refuses it by its shape.
-    layout = next((n for n in column.layouts if len(n) == gaps.ndim), ())
-    kept = {name for names in mask.layouts for name in names}
+    several = [mask.layouts_of(n) for n in range(gaps.ndim + 1)]
+    kept = {name for layouts in several for names in layouts for name in names}
     axes = tuple(i for i, name in enumerate(layout) if name not in kept)
     return np.asarray(np.any(gaps, axis=axes))
 

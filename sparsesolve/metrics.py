@@ -1,6 +1,6 @@
 """Numbers that say how good an image is, with the truth and without.
 
-All work on the host in double precision. Complex arrays count by their magnitude: the
+All work on the host in double precision. Complex images count by their magnitude: the
 phase of a reflectivity is random and seldom known.
 """
 
@@ -29,6 +29,11 @@ from sparsesolve.spectral_metrics import (
     spectral_angles,
 )
 from sparsesolve.spectral_residual import ReconstructionError, reconstruction_error
+from sparsesolve.support_metrics import (
+    relative_squared_error,
+    support_recovery,
+    symbol_error_rate,
+)
 
 if TYPE_CHECKING:
     from sparsesolve.problem import Problem
@@ -51,12 +56,15 @@ __all__ = [
     "psnr",
     "purity",
     "reconstruction_error",
+    "relative_squared_error",
     "residual_shares",
     "side_energy",
     "signal_to_reconstruction_error",
     "spectral_angle",
     "spectral_angles",
     "ssim",
+    "support_recovery",
+    "symbol_error_rate",
 ]
 
 Floats = NDArray[np.float64]

@@ -14,12 +14,14 @@ import numpy as np
 
 from sparsesolve.backends import (
     Array,
+    abs_squared,
     array_namespace,
     conj,
     device_of,
     dtype_of,
     is_array,
     is_complex,
+    is_plain,
     to_device,
     to_numpy,
 )
@@ -29,6 +31,15 @@ from sparsesolve.priors.base import Prior
 from sparsesolve.priors.bounds import NonNegative
 from sparsesolve.priors.simplex import Simplex, SoftSimplex
 from sparsesolve.priors.tilted import Tilted
+
+# Of the data's power: a residual below it has lost four digits to cancellation, and an
+# objective made of such no longer falls to 1e-12 of itself in every iteration.
+_LEAST_POWER = 1e-4
+# From so many entries and columns of the data, and up to so many rows of the factor,
+# the compiled products beat the general one.
+_LARGE = 1 << 16
+_LONG = 1 << 9
+_THIN = 8
 
 
 @dataclass(frozen=True)
@@ -45,12 +56,15 @@ class NormalForm:
         s, the weights of the pixels (or of the bands), which do not enter G; None: one.
     left : bool
         The known factor stands on the left, the unknown is (K, n).
+    inner : array that broadcasts to the data, or None
+        The other weights, those that G and b were summed with; None: one.
     """
 
     gram: Array
     rhs: Array
     scale: Array | None
     left: bool
+    inner: Array | None = None
 
     def gradient(self, x: Array) -> Array:
         """Return s∘(Gx - b)."""
@@ -59,6 +73,32 @@ class NormalForm:
             xp.matmul(self.gram, x) if self.left else xp.matmul(x, self.gram)
         ) - self.rhs
         return product if self.scale is None else self.scale * product
+
+    def data_powers(self, y: Array) -> Array:
+        """Return Σ inner |y|² of the data's columns (1, n), or of its rows (n, 1)."""
+        squares = abs_squared(y)
+        if self.inner is not None:
+            squares = self.inner * squares
+        axis = -2 if self.left else -1
+        return array_namespace(y).sum(squares, axis=axis, keepdims=True)
+
+    def residual_powers(self, x: Array, data_powers: Array) -> Array | None:
+        """Return Σ inner |y - model|² of columns (rows), without the model's image.
+
+        It is the power of the data plus ⟨x, Gx - 2b⟩. None where most digits would
+        cancel: for single precision, and if a residual is small beside the data.
+        """
+        xp = array_namespace(x)
+        if dtype_of(data_powers) != np.float64:
+            return None
+        axis = -2 if self.left else -1
+        product = xp.matmul(self.gram, x) if self.left else xp.matmul(x, self.gram)
+        terms = conj(x) * (product - 2 * self.rhs)
+        terms = xp.real(terms) if is_complex(terms) else terms
+        powers = data_powers + xp.sum(terms, axis=axis, keepdims=True)
+        if bool(xp.any(powers < _LEAST_POWER * data_powers)):
+            return None
+        return xp.clip(powers, min=0.0)
 
     def lipschitz(self) -> float:
         """Return the largest curvature."""
@@ -108,8 +148,11 @@ class NormalForm:
     def _by_active_sets(self, prior: Prior, rhs: Any) -> Array | None:
         from sparsesolve import simplex_least_squares as exact
 
-        rows, gram = (rhs.T if self.left else rhs), to_numpy(self.gram)
-        if isinstance(prior, Simplex):
+        gram = to_numpy(self.gram)
+        rows = np.ascontiguousarray(rhs.T if self.left else rhs)
+        if isinstance(prior, Simplex) and prior.sum == 1:
+            found = exact.simplex_least_squares(gram, rows)
+        elif isinstance(prior, Simplex):
             found = exact.simplex_least_squares(gram, rows / prior.sum) * prior.sum
         elif isinstance(prior, SoftSimplex):
             lam = float(prior.lam)
@@ -139,11 +182,40 @@ def normal_form(loss: Any) -> NormalForm | None:
         return None
     if isinstance(A, LeftMultiply):
         weighted = conj(xp.matrix_transpose(m if rows is None else rows * m))
-        return NormalForm(
-            xp.matmul(weighted, m), xp.matmul(weighted, loss.y), columns, True
-        )
+        gram, rhs = xp.matmul(weighted, m), _from_left(weighted, loss.y)
+        return NormalForm(gram, rhs, columns, left=True, inner=rows)
     weighted = conj(xp.matrix_transpose(m if columns is None else columns * m))
-    return NormalForm(xp.matmul(m, weighted), xp.matmul(loss.y, weighted), rows, False)
+    gram, rhs = xp.matmul(m, weighted), _from_right(loss.y, weighted)
+    return NormalForm(gram, rhs, rows, left=False, inner=columns)
+
+
+def _from_left(thin: Array, y: Array) -> Array:
+    """Return ``thin @ y``."""
+    if not _suits_kernels(y, thin.shape[-2]):
+        return array_namespace(y).matmul(thin, y)
+    from sparsesolve.thin_kernels import from_left
+
+    out = np.empty((thin.shape[0], y.shape[1]))
+    from_left(np.ascontiguousarray(thin), y, out)
+    return out
+
+
+def _from_right(y: Array, thin: Array) -> Array:
+    """Return ``y @ thin``."""
+    if not _suits_kernels(y, thin.shape[-1]):
+        return array_namespace(y).matmul(y, thin)
+    from sparsesolve.thin_kernels import from_right
+
+    out = np.empty((y.shape[0], thin.shape[1]))
+    from_right(y, np.ascontiguousarray(thin.T), out)
+    return out
+
+
+def _suits_kernels(y: Array, k: int) -> bool:
+    """Whether compiled products of `y` with k rows or columns beat the general one."""
+    if not is_plain(y) or y.dtype != np.float64 or y.ndim != 2 or k > _THIN:
+        return False
+    return bool(y.size >= _LARGE and y.shape[1] >= _LONG)
 
 
 def _rows_and_columns(factors: tuple[Array, ...]) -> tuple[Any, Any] | None:

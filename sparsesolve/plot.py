@@ -1,4 +1,4 @@
-"""Pictures of volumes, an array, residuals, convergence, and hyperspectral images.
+"""Pictures of volumes, arrays, residuals, convergence, channels and cubes.
 
 Every function returns a `matplotlib.figure.Figure` that belongs to nobody else: no
 window opens and no global state changes. `save` writes it. matplotlib loads when a
@@ -17,6 +17,7 @@ import numpy as np
 from sparsesolve import atomic, checks
 from sparsesolve.backends import Array
 from sparsesolve.operators.grid import Grid
+from sparsesolve.plot_channel import against_snr, channel, coefficients
 from sparsesolve.plot_dimension import elbow
 from sparsesolve.plot_frame import (
     MARK,
@@ -37,8 +38,11 @@ from sparsesolve.solution import Solution
 
 __all__ = [
     "abundances",
+    "against_snr",
     "array",
     "band_weights",
+    "channel",
+    "coefficients",
     "convergence",
     "elbow",
     "endmembers",

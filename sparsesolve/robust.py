@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,10 +15,14 @@ from sparsesolve.backends import (
     array_namespace,
     device_of,
     dtype_of,
+    is_plain,
     native_dtype,
     real_dtype,
 )
 from sparsesolve.losses import LeastSquares, Loss
+
+if TYPE_CHECKING:
+    from sparsesolve.normal_form import NormalForm
 
 # From so many entries the compiled norms are worth loading Numba.
 _COMPILED = 1 << 16
@@ -106,8 +110,20 @@ class L21(Loss):
 
         A smaller floor would freeze blocks: the largest weight sets their steps.
         """
-        xp = array_namespace(z)
-        norms = self._row_norms(z)
+        return self._touching(self._row_norms(z))
+
+    def majorise_and_value_in(
+        self, form: NormalForm, x: Array
+    ) -> tuple[LeastSquares, Array] | None:
+        # With a single row or column, weights of rows and of columns look the same.
+        if form.left != (self.axis == -2) or min(self.A.out_shape) < 2:
+            return None
+        powers = form.residual_powers(x, self._data_powers)
+        return None if powers is None else self._touching(powers**0.5)
+
+    def _touching(self, norms: Array) -> tuple[LeastSquares, Array]:
+        """Return the majoriser where the rows' residuals have these norms, and f."""
+        xp = array_namespace(norms)
         floor = 1e-6 * self._typical
         safe = xp.maximum(norms, floor + xp.finfo(norms.dtype).smallest_normal)
         constant = self.total(norms - 0.5 * norms**2 / safe)
@@ -118,12 +134,17 @@ class L21(Loss):
     def _typical(self) -> Array:
         """Root mean square over the rows of the data's norms."""
         rows = math.prod(self.A.out_shape) / self.A.out_shape[self.axis]
-        power = self.total(self._row_norms(self.y * 0) ** 2)
+        power = self.total(self._data_powers)
         return self.expand(array_namespace(power).sqrt(power / rows))
+
+    @cached_property
+    def _data_powers(self) -> Array:
+        """Squared norms of the data's rows."""
+        return self._row_norms(self.y * 0) ** 2
 
     def _row_norms(self, z: Array) -> Array:
         large = math.prod(z.shape) >= _COMPILED and z.shape == self.y.shape
-        if self.axis == -1 and large and _is_plain(self.y, z):
+        if self.axis == -1 and large and is_plain(self.y, z):
             return self._compiled_row_norms(z)
         xp = array_namespace(z)
         squares = abs_squared(z - self.y)
@@ -139,14 +160,6 @@ class L21(Loss):
         out = np.empty(len(y))
         row_powers(y, z.reshape(y.shape), weights, out)
         return np.sqrt(out).astype(y.dtype).reshape(*self.y.shape[:-1], 1)
-
-
-def _is_plain(*arrays: Array) -> bool:
-    """Whether they are NumPy arrays of real numbers, each in one piece of memory."""
-    return all(
-        isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.flags.c_contiguous
-        for a in arrays
-    )
 
 
 class Huber(Loss):

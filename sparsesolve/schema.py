@@ -19,6 +19,7 @@ SCHEMA = 1
 
 KINDS: dict[str, str] = {
     "hyperspectral": "sparsesolve.cube:HyperspectralCube",
+    "kronecker": "sparsesolve.kronecker_measurement:KroneckerMeasurement",
     "near_field_mimo": "sparsesolve.scan:RadarScan",
     "solution": "sparsesolve.solution:Solution",
     "unmixing": "sparsesolve.applications.unmixing_run:Unmixing",
@@ -41,12 +42,32 @@ class Column:
     missing: str | None
     may_stay_in_file: bool
     text: bool
+    many: bool
     required: bool
+
+    @property
+    def any_axes(self) -> bool:
+        """Whether a layout allows any number of axes."""
+        return any(_repeats(names) for names in self.layouts)
+
+    def layouts_of(self, n_axes: int) -> list[tuple[str, ...]]:
+        """List the names of the axes of an array that has `n_axes` of them."""
+        found = []
+        for names in self.layouts:
+            if _repeats(names):
+                n = n_axes - len(names) + 1
+                names = (*(f"{names[0][:-1]}{k}" for k in range(n)), *names[1:])
+            if len(names) == n_axes:
+                found.append(names)
+        return found
 
     def __str__(self) -> str:
         layouts = " or ".join(f"({', '.join(names)})" for names in self.layouts)
         scalar = self.layouts == ((),)
-        return f"{self.name} [{self.units[0]}]" + ("" if scalar else f" {layouts}")
+        each = "several " if self.many else ""
+        return f"{self.name} [{self.units[0]}]" + (
+            "" if scalar else f" {each}{layouts}"
+        )
 
 
 def column(
@@ -55,6 +76,7 @@ def column(
     missing: str | None = None,
     may_stay_in_file: bool = False,
     text: bool = False,
+    many: bool = False,
 ) -> Mapping[str, Any]:
     """Return the metadata of a record's field.
 
@@ -64,13 +86,17 @@ def column(
         Units of the file, SI, separated by spaces; the first one is written.
     *layouts : str
         Names of the axes, separated by spaces; several if several are allowed; empty
-        for a number.
+        for a number. A first name that ends in ``*``, such as ``mode*``, stands for
+        any number of axes: mode0, mode1, ...
     missing : str or None
         The field that marks, with False, entries that hold a foreign file's fill value.
     may_stay_in_file : bool
         Whether a large array is left in the file as a `LazyArray`.
     text : bool
         Whether it is words; a mapping gives them as they are.
+    many : bool
+        Whether it is a tuple of such arrays, of shapes of their own; in a file the
+        datasets 0, 1, ... of a group.
     """
     return MappingProxyType(
         {
@@ -79,8 +105,13 @@ def column(
             "missing": missing,
             "may_stay_in_file": may_stay_in_file,
             "text": text,
+            "many": many,
         }
     )
+
+
+def _repeats(names: tuple[str, ...]) -> bool:
+    return bool(names) and names[0].endswith("*")
 
 
 def columns(cls: type) -> list[Column]:

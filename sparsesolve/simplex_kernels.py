@@ -3,7 +3,8 @@
 A primal active-set method on the Gram matrix (Lawson and Hanson, *Solving Least Squares
 Problems*, 1974, chapter 23), begun for each row at the solution of the row before: rows
 of an image resemble their neighbours, and then one triangular solve and one check of
-the multipliers are all there is to do.
+the multipliers are all there is to do. With few columns a call costs as much as what it
+does, hence `forceinline`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sparsesolve.kernels import njit, prange
 _PIVOT = 1e-14
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def _factor_row(g: Array, factor: Array, ones: Array, order: Array, p: int) -> None:
     """Fill row p of the Cholesky factor L, that of ``order[p]``; `ones` is L⁻¹ 1."""
     j = order[p]
@@ -35,7 +36,7 @@ def _factor_row(g: Array, factor: Array, ones: Array, order: Array, p: int) -> N
     ones[p] = forward / factor[p, p]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def _minimiser(
     factor: Array, ones: Array, order: Array, p: int, b: Array, total: bool, s: Array
 ) -> float:
@@ -65,7 +66,7 @@ def _minimiser(
     return multiplier
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def _shorten(x: Array, order: Array, p: int, s: Array) -> int:
     """Move `x` towards `s` until an entry vanishes; return that entry's place."""
     step, place = 1.0, -1
@@ -83,7 +84,7 @@ def _shorten(x: Array, order: Array, p: int, s: Array) -> int:
     return place
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def _entering(
     g: Array, b: Array, x: Array, order: Array, p: int, multiplier: float, free: Array
 ) -> int:
@@ -109,7 +110,7 @@ def _entering(
     return best
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def _solve_row(
     g: Array,
     b: Array,

@@ -163,7 +163,8 @@ def _solved(gram: Array, rhs: Array, *, total: bool) -> Floats:
         raise ValueError(
             f"gram has the eigenvalue {lowest:.3g}; wanted none below 0, as of E @ E.T"
         )
-    found = _kernel(_prepared(gram, total=total), rhs.astype(np.float64), total)
+    rows = rhs.astype(np.float64, copy=False)
+    found = _kernel(_prepared(gram, total=total), rows, total)
     return found.astype(rhs.dtype, copy=False)
 
 

@@ -6,13 +6,19 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from sparsesolve import checks
-from sparsesolve.backends import Array, array_namespace, is_complex
+from sparsesolve import credible
+from sparsesolve.backends import (
+    Array,
+    array_namespace,
+    device_of,
+    is_complex,
+    to_device,
+    to_numpy,
+)
 
 
 class Status(Enum):
@@ -96,7 +102,7 @@ class PosteriorSummary:
     ----------
     mean, variance : array, shape of the unknown with batch axes
         In the units of the unknown and their square; of a complex entry, E|x - mean|².
-    evidence : float or array of batch shape
+    log_evidence : float or array of batch shape
         log p(y | hyper, noise_variance), in nats.
     noise_variance : float or array of batch shape
         Noise variance of an entry of weight 1; of a complex entry, E|n|².
@@ -106,7 +112,7 @@ class PosteriorSummary:
 
     mean: Array
     variance: Array
-    evidence: Any
+    log_evidence: Any
     noise_variance: Any
     hyper: dict[str, Array]
 
@@ -115,25 +121,89 @@ class PosteriorSummary:
         """Posterior standard deviation of each entry."""
         return array_namespace(self.variance).sqrt(self.variance)
 
-    def interval(self, level: float = 0.95) -> Array:
-        """Return the radius of each entry's credible interval around the mean.
+    @property
+    def eliminated(self) -> Array:
+        """Where the prior variance was fitted to zero: the entry is held to be zero.
+
+        Neither its variance of zero nor its interval, NaN, says how sure that is.
+        """
+        return self.variance == 0
+
+    def radius(self, level: float = 0.95) -> Array:
+        """Return the radius r of each entry's disc, P(|x - mean| <= r) = `level`.
 
         Parameters
         ----------
         level : float
-            Probability, in (0, 1), that ``|x - mean| <= radius``.
+            Probability, in (0, 1).
 
         Returns
         -------
-        array, shape of the unknown
-            Half the width of a real entry's interval; the radius of a complex entry's
-            disc.
+        real array, shape of the unknown
+            Of a real entry half the width of its interval; NaN where eliminated.
         """
-        if not 0 < checks.positive("level", level) < 1:
-            raise ValueError(f"level is {level:g}; wanted a probability below 1")
+        level = credible.probability(level)
+        std = self._known_variance() ** 0.5
         if is_complex(self.mean):
-            return math.sqrt(-math.log1p(-level)) * self.std
-        return NormalDist().inv_cdf(0.5 + 0.5 * level) * self.std
+            return math.sqrt(-math.log1p(-level)) * std
+        return credible.central(level) * std
+
+    def interval(
+        self, level: float = 0.9, of: str | None = None
+    ) -> tuple[Array, Array]:
+        """Return the ends of each entry's central credible interval.
+
+        They are conditional on the learned hyperparameters and noise, whose own
+        uncertainty is not in them.
+
+        Parameters
+        ----------
+        level : float
+            Probability, in (0, 1), that the entry is between the ends; half of the
+            rest is below, half above.
+        of : "real", "imag" or "abs", optional
+            Of what: the real or imaginary part, or the magnitude. By default "abs" of
+            a complex unknown, "real" of a real one, which is the entry itself.
+
+        Returns
+        -------
+        low, high : real arrays, shape of the unknown
+            NaN where an entry was `eliminated`.
+
+        Raises
+        ------
+        ValueError
+            `level` is no probability, `of` is none of the three, or "imag" of a real
+            unknown.
+
+        Notes
+        -----
+        The magnitude of a complex entry is Rice distributed: 2|x|²/variance is
+        non-central χ² of two degrees of freedom. The magnitude of a real entry is a
+        folded normal variable.
+        """
+        whole = is_complex(self.mean)
+        of = ("abs" if whole else "real") if of is None else of
+        if of not in (*("real", "abs"), *(("imag",) if whole else ())):
+            kind = "complex" if whole else "real"
+            raise ValueError(
+                f"of is {of!r}; wanted 'real', 'imag' or 'abs' of a complex unknown, "
+                f"'real' or 'abs' of a real one (this one is {kind})"
+            )
+        level, variance = credible.probability(level), self._known_variance()
+        if of == "abs":
+            device = device_of(self.mean)
+            found = credible.magnitude(to_numpy(self.mean), to_numpy(variance), level)
+            return to_device(found[0], device), to_device(found[1], device)
+        xp = array_namespace(self.mean)
+        part = getattr(xp, of)(self.mean) if whole else self.mean
+        half = credible.central(level) * (variance / (2 if whole else 1)) ** 0.5
+        return part - half, part + half
+
+    def _known_variance(self) -> Array:
+        xp = array_namespace(self.variance)
+        unknown = xp.full_like(self.variance, xp.nan)
+        return xp.where(self.eliminated, unknown, self.variance)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(of {self.mean.shape} entries)"

@@ -26,6 +26,8 @@ UNITS: dict[str, tuple[str, float]] = {
     "V": ("V", 1.0),
     "mV": ("V", 1e-3),
     "uV": ("V", 1e-6),
+    "V^2": ("V^2", 1.0),
+    "mV^2": ("V^2", 1e-6),
     "rad": ("rad", 1.0),
     "deg": ("rad", math.pi / 180),
 }

@@ -331,6 +331,15 @@ def _unmixing(dtype: str) -> Any:
     return ss.Problem(loss, ss.priors.Tilted(0.1, ss.priors.NonNegative()))
 
 
+def _kronecker_sensing(dtype: str) -> Any:
+    """Two by two terms of a product, from fewer data than unknowns."""
+    A = ss.operators.Kronecker(random((7, 9), dtype), random((6, 8), dtype, 1))
+    truth = np.zeros((9, 8), dtype)
+    truth[np.ix_([2, 5], [0, 6])] = random((2, 2), dtype, 2) + 2
+    y = A(truth) + (0.05 * random((7, 6), dtype, 3)).astype(dtype)
+    return ss.Problem(ss.LeastSquares(A, y), ss.priors.KroneckerTopK(2))
+
+
 PROBLEMS: dict[str, Callable[[str], Any]] = {
     "lasso": lambda t: _sensing(t, ss.priors.L1(0.1)),
     "magnitude lasso": lambda t: _sensing(t, ss.priors.Magnitude(ss.priors.L1(0.1))),
@@ -346,7 +355,16 @@ PROBLEMS: dict[str, Callable[[str], Any]] = {
         t, ss.priors.TotalVariation(0.02) + ss.priors.L1(0.01)
     ),
     "sparse bayes": lambda t: _sensing(t, ss.priors.SBL()),
+    "turbo": lambda t: _sensing(t, ss.priors.TurboVBI("markov")),
+    "spike and slab": lambda t: _sensing(t, ss.priors.SpikeAndSlab()),
+    "block sparse bayes": lambda t: _sensing(t, ss.priors.BlockSBL(np.arange(60) // 3)),
+    "coupled bayes": lambda t: _sensing(t, ss.priors.PatternCoupledSBL(0.5)),
+    "Kronecker bayes": lambda t: _kronecker_sensing(t).with_prior(
+        ss.priors.KroneckerSBL()
+    ),
     "unmixing": _unmixing,
+    "best terms": lambda t: _sensing(t, ss.priors.TopK(4)),
+    "best Kronecker terms": _kronecker_sensing,
     "nmf": lambda t: _factorisation(
         t, {"M": ss.priors.NonNegative(), "A": ss.priors.NonNegative()}
     ),
@@ -425,5 +443,19 @@ SOLVERS: dict[str, SolverCase] = {
     "ArchetypeDescent": SolverCase(
         lambda: ss.solvers.ArchetypeDescent(), {"archetypes nmf": 60}
     ),
-    "VariationalEM": SolverCase(lambda: ss.VariationalEM(), {"sparse bayes": 160}),
+    "OMP": SolverCase(lambda: ss.solvers.OMP(), {"best terms": 4}),
+    "CoSaMP": SolverCase(lambda: ss.solvers.CoSaMP(), {"best terms": 5}),
+    "IHT": SolverCase(lambda: ss.solvers.IHT(), {"best terms": 30}),
+    "KroneckerOMP": SolverCase(
+        lambda: ss.solvers.KroneckerOMP(), {"best Kronecker terms": 4}
+    ),
+    "VariationalEM": SolverCase(
+        lambda: ss.VariationalEM(),
+        {
+            "sparse bayes": 160,
+            "block sparse bayes": 70,
+            "coupled bayes": 70,
+            "Kronecker bayes": 60,
+        },
+    ),
 }

@@ -14,7 +14,7 @@ NEEDS = {
     "radar_from_touchstone": "skrf",
 }
 # What follows the folder on the command line: a smaller problem of the same kind.
-SMALL = {"radar_monostatic_scan": ["13"]}
+SMALL = {"radar_monostatic_scan": ["13"], "irs_channel_estimation": ["1"]}
 SAYS = {
     "your_own_operator": "30, 42, 110, 160",
     "your_own_prior": "PrimalDual: error 0.",
@@ -29,6 +29,8 @@ SAYS = {
     "radar_from_touchstone": "subtract: minus a reference scan",
     "radar_monostatic_scan": "20 iterations",
     "interrupt_and_resume": "equal bit for bit: True",
+    "irs_channel_estimation": "12 dB  OMP            median NMSE 0.0",
+    "missing_pilots": "three quarters of the pilots: NMSE 0.0",
     "unmixing_jasper": "SAD 0.0",
     "unmixing_outlier_bands": "screening: F1 1.00",
     "unmixing_with_library": "eight that are absent: 0.",

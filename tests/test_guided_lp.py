@@ -18,6 +18,7 @@ from sparsesolve.priors import (
     SoftSimplex,
     SparsenessGuide,
     Tilted,
+    guided_lp,
 )
 from sparsesolve.priors.guides import sparseness
 
@@ -231,6 +232,65 @@ def test_bad_input_is_one_sentence(make, message):
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+# The compiled sums
+
+
+GUIDES_OF_COLUMNS = {
+    "number": 0.5,
+    "none": 0.0,
+    "columns": "(n,)",
+    "row": "(1, n)",
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("guide", GUIDES_OF_COLUMNS)
+def test_compiled_sums_are_those_of_arrays(guide, weighted, dtype, monkeypatch):
+    n, rng = 3000, np.random.default_rng(2)
+    x = random((3, n), dtype, 5)
+    x[:, :50], x[0] = 0, x[0] * 1e-4
+    x[1, 60] = 1e-4
+    h = GUIDES_OF_COLUMNS[guide]
+    if isinstance(h, str):
+        h = rng.choice([0.0, 0.3, 0.5, 0.75, 0.99], n)
+        h = h[None] if guide == "row" else h
+    w = rng.uniform(0.2, 3, n) if weighted else None
+    prior = GuidedLp(0.7, h, weights=w).bind(x.shape)
+    assert prior._columns(x) is not None
+    value, above = prior.value(x), prior.majorise(x)
+    monkeypatch.setattr(guided_lp, "_COMPILED", x.size + 1)
+    assert prior._columns(x) is None
+    rtol = 1e-13 if dtype == "float64" else 2e-5
+    assert value.dtype == prior.value(x).dtype == dtype
+    assert value == pytest.approx(float(prior.value(x)), rel=rtol)
+    wanted = prior.majorise(x)
+    assert above.weights.dtype == dtype
+    np.testing.assert_allclose(above.weights, wanted.weights, rtol=rtol)
+
+
+def test_where_columns_do_not_share_an_exponent_or_a_weight_arrays_do_the_sums():
+    x = random((3, 3000), "float64", 5)
+    full = np.random.default_rng(0).uniform(0.1, 0.8, x.shape)
+    assert GuidedLp(1.0, full)._columns(x) is None
+    assert GuidedLp(1.0, full[:, :1])._columns(x) is None
+    assert GuidedLp(1.0, 0.5, weights=full)._columns(x) is None
+    assert GuidedLp(1.0, 0.5)._columns(x[:, ::2]) is None
+    assert GuidedLp(1.0, 0.5)._columns(x + 0j) is None
+    assert GuidedLp(1.0, 0.5).bind((3000,))._columns(x) is None  # a batch of three
+    by_hand = penalty(x, 1 - full, 1e-4).sum()
+    assert GuidedLp(1.0, full).value(x) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_nan_shows_in_the_compiled_sums():
+    x = random((3, 3000), "float64", 5)
+    x[1, 7] = np.nan
+    prior = GuidedLp(1.0, 0.5)
+    assert np.isnan(prior.value(x))
+    with pytest.raises(ValueError, match="NaN"):
+        GuidedLp(1.0, 0.5, within=NonNegative()).majorise(x)
 
 
 # What is learnt

@@ -283,8 +283,8 @@ def test_solution_of_a_batch_with_posterior(path):
     assert back.status.dtype == object
     assert back.status.tolist() == status.tolist()
     assert not back.converged
-    np.testing.assert_allclose(back.posterior.interval(0.95), 1.959964 * np.ones(2))
-    assert back.posterior.evidence is None
+    np.testing.assert_allclose(back.posterior.radius(0.95), 1.959964 * np.ones(2))
+    assert back.posterior.log_evidence is None
     same(back.posterior.variance, np.ones(2))
 
 

@@ -23,9 +23,11 @@ HEAVY = "cupy h5py matplotlib numba pylops pyproximal skimage torch".split()
 # here lies in the middle: losses, problem, the loop, solvers, files.
 LAYERS = {
     **dict.fromkeys(("backends", "checks", "kernels", "lanes", "memory"), 0),
+    "separable": 0,
     **dict.fromkeys(("operators", "priors"), 1),
     "applications": 3,
-    **dict.fromkeys(("cli", "cli_options", "cli_unmixing"), 4),
+    **dict.fromkeys(("cli", "cli_by_kind", "cli_options"), 4),
+    **dict.fromkeys(("cli_channel", "cli_radar", "cli_unmixing"), 4),
     "__main__": 4,
 }
 MIDDLE = 2

@@ -294,3 +294,112 @@ def test_a_majorised_guide_is_minimised_exactly_in_one_block():
     slopes = 0.4 * 0.5 * np.maximum(x, 1e-4) ** -0.5
     wanted = reference(loss, "left", total=1.0, costs=slopes)
     np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+# Residuals without the image
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("side", SIDES)
+def test_residual_powers_are_those_of_the_image(side, kind, dtype):
+    loss = a_loss(side, kind, dtype)
+    form, x = normal_form(loss), random(shape(side), dtype, 4)
+    r2 = np.abs(loss.A.forward(x) - loss.y) ** 2
+    r, c = factors("both")
+    on_rows = {"rows": r, "both": r, "all four": 2 * r**2}.get(kind, 1.0)
+    on_columns = {"columns": c, "both": c, "all four": c**2}.get(kind, 1.0)
+    inner, along = (on_rows, 0) if side == "left" else (on_columns, 1)
+    wanted = np.sum(inner * r2, axis=along, keepdims=True)
+    powers = form.residual_powers(x, form.data_powers(loss.y))
+    np.testing.assert_allclose(powers, wanted, rtol=1e-12)
+    above, value = loss.majorise_and_value_in(form, x)
+    assert above is loss
+    assert value == pytest.approx(float(loss.value(loss.A.forward(x))), rel=1e-12)
+    lifted = ss.LeastSquares(loss.A, loss.y, loss.factors or None, constant=2.5)
+    assert lifted.majorise_and_value_in(form, x)[1] == pytest.approx(value + 2.5)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_residual_powers_are_refused_where_digits_cancel(side):
+    A, x = known(side), random(shape(side), "float64", 4)
+    exact = A.forward(x)
+    for size, trusted in ((0.1, True), (1e-3, False), (0.0, False)):
+        y = exact + size * np.abs(exact).max() * random((L, N), "float64", 1)
+        loss = ss.LeastSquares(A, y)
+        form = normal_form(loss)
+        assert (form.residual_powers(x, form.data_powers(y)) is not None) == trusted
+        assert (loss.majorise_and_value_in(form, x) is not None) == trusted
+    single = a_loss(side, "both", "float32")
+    form, x = normal_form(single), random(shape(side), "float32", 4)
+    assert form.residual_powers(x, form.data_powers(single.y)) is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_majoriser_of_rows_is_found_without_the_image(side, weighted):
+    """Σ‖rows‖ from the right factor's form is that from the image, weights too."""
+    axis_ = -2 if side == "left" else -1
+    w = np.random.default_rng(3).uniform(0.2, 3, (L, N)[axis_]) if weighted else None
+    A, y = known(side), random((L, N), "float64", 1) + 0.5
+    loss = ss.L21(A, y, axis=axis_, weights=w)
+    above = loss.majorise(A.forward(random(shape(side), "float64", 4)))
+    form, x = normal_form(above), random(shape(side), "float64", 5)
+    found, value = loss.majorise_and_value_in(form, x)
+    wanted, direct = loss.majorise_and_value(A.forward(x))
+    assert value == pytest.approx(float(direct), rel=1e-12)
+    assert found.constant == pytest.approx(float(wanted.constant), rel=1e-9)
+    np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-11)
+    other = ss.L21(A, y, axis=-1 if side == "left" else -2)
+    assert other.majorise_and_value_in(form, x) is None
+
+
+def test_a_single_column_needs_the_image_since_its_weights_look_like_rows():
+    A, y = RightMultiply(random((K, 1), "float64"), L), random((L, 1), "float64", 1)
+    loss = ss.L21(A, y, weights=np.array([3.0]))
+    form = normal_form(loss.majorise(y + 1))
+    assert loss.majorise_and_value_in(form, random((L, K), "float64", 2)) is None
+
+
+@pytest.mark.parametrize("library", ["array_api_strict", "torch:cpu"])
+@pytest.mark.parametrize("side", SIDES)
+def test_residual_powers_in_other_libraries_and_in_batches(side, library):
+    pytest.importorskip(library.partition(":")[0])
+    loss = a_loss(side, "both")
+    here, x = normal_form(loss), random(shape(side), "float64", 4)
+    there, away = normal_form(loss.to(library)), to_device(x, library)
+    wanted = here.residual_powers(x, here.data_powers(loss.y))
+    powers = there.residual_powers(away, there.data_powers(loss.to(library).y))
+    np.testing.assert_allclose(to_numpy(powers), wanted, rtol=1e-12)
+    value = loss.to(library).majorise_and_value_in(there, away)[1]
+    assert float(value) == pytest.approx(float(loss.value(loss.A.forward(x))))
+
+
+@pytest.mark.parametrize("k", [1, 3, 4, 8])
+@pytest.mark.parametrize("size", [(121, 600), (4, 16385), (3, 30000), (130, 512)])
+def test_compiled_thin_products_are_those_of_the_general_one(size, k, monkeypatch):
+    from sparsesolve import thin_kernels
+
+    (rows, columns), rng = size, np.random.default_rng(k)
+    y = rng.standard_normal(size)
+    m, a = rng.standard_normal((rows, k)), rng.standard_normal((k, columns))
+    r, c = rng.uniform(0.2, 3, (rows, 1)), rng.uniform(0.2, 3, (1, columns))
+    for A, wanted in (
+        (LeftMultiply(m, columns), (m * r).T @ y),
+        (RightMultiply(a, rows), y @ (a * c).T),
+    ):
+        loss = ss.LeastSquares(A, y, (r, c))
+        form = normal_form(loss)
+        scale = np.abs(wanted).max()
+        np.testing.assert_allclose(form.rhs, wanted, atol=1e-13 * scale, rtol=1e-12)
+        plain = ss.LeastSquares(A, np.asfortranarray(y), (r, c))
+        np.testing.assert_allclose(normal_form(plain).rhs, wanted, atol=1e-13 * scale)
+    used = []
+    for name in ("from_left", "from_right"):
+        real = getattr(thin_kernels, name)
+        monkeypatch.setattr(
+            thin_kernels, name, lambda *a, f=real, n=name: used.append(n) or f(*a)
+        )
+    normal_form(ss.LeastSquares(LeftMultiply(m, columns), y))
+    normal_form(ss.LeastSquares(RightMultiply(a, rows), y))
+    assert used == ["from_left", "from_right"]

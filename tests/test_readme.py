@@ -111,6 +111,37 @@ def test_the_lines_on_unmixing_lead_from_envi_to_maps(tmp_path, monkeypatch, cap
     assert all(Path(f"{n}.png").exists() for n in ("overview", "errors", "bands"))
 
 
+def test_the_lines_on_channels_lead_to_an_estimate(tmp_path, monkeypatch, capsys):
+    (block,) = python_blocks("docs/channel.md")
+    used = [line for line in block.splitlines() if line.strip()]
+    assert len([line for line in used if "import" not in line]) <= 15
+    channel, rng = ss.applications.channel, np.random.default_rng(1)
+    cosines = channel.cosine_grid(8)
+    lab = {
+        "mobile": channel.steering_matrix(4, cosines),
+        "cascade": channel.steering_matrix(16, cosines),
+        "base": channel.steering_matrix(8, cosines),
+        "pilots": rng.choice([1, -1, 1j, -1j], (4, 3)),
+        "patterns": rng.choice([1.0, -1.0], (16, 6)),
+    }
+    factors, synthesis = channel.irs_factors(*lab.values())
+    x = np.zeros((8, 8, 8), complex)
+    x[2, 5, 3:5] = 2, 1j
+    y = ss.operators.Kronecker(*factors)(x)
+    y += 0.01 * (rng.standard_normal(y.shape) + 1j * rng.standard_normal(y.shape))
+    monkeypatch.chdir(tmp_path)
+    np.savez("lab.npz", y=y, **lab)
+    names = run(block)
+    found, true = names["found"], ss.operators.Kronecker(*synthesis)(x)
+    assert channel.relative_squared_error(found.channel, true) < 1e-2
+    assert channel.support_recovery(found.x, x) == 1
+    inside = (names["low"] <= np.abs(true)) & (np.abs(true) <= names["high"])
+    assert inside.mean() > 0.5
+    assert "learned" in capsys.readouterr().out
+    assert ss.load("uplink.h5").noise_variance is None
+    assert all(Path(f"{n}.png").exists() for n in ("channel", "coefficients"))
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -120,6 +151,7 @@ def test_the_lines_on_unmixing_lead_from_envi_to_maps(tmp_path, monkeypatch, cap
         "docs/contracts.md",
         "docs/radar.md",
         "docs/unmixing.md",
+        "docs/channel.md",
         "benchmarks/RADAR.md",
     ],
 )

@@ -155,9 +155,9 @@ def test_the_posterior_is_calibrated(dtype):
     ratio = np.mean(error**2 / now.variance)
     assert ratio == pytest.approx(1, abs=5 * np.sqrt(2 / (trials * n)))
     state = solver.init(problem, plan, None, np.random.default_rng(0))
-    state = state._replace(x=now.mean, variance=now.variance)
+    state = state._replace(x=now.mean, moments=now.leaves)
     for level in (0.5, 0.9):
-        radius = solver.posterior(problem, plan, state).interval(level)
+        radius = solver.posterior(problem, plan, state).radius(level)
         inside = np.mean(error <= radius)
         assert inside == pytest.approx(level, abs=5 * 0.5 / np.sqrt(trials * n))
 
@@ -248,7 +248,7 @@ def test_learned_noise_is_stationary(dtype):
     assert abs(up.evidence - down.evidence) / (2 * h) < 1e-5
     wanted = brute(a, y, gamma, s2 * eye)
     np.testing.assert_allclose(solution.x, wanted.mean, atol=1e-10)
-    assert solution.posterior.evidence == pytest.approx(wanted.evidence)
+    assert solution.posterior.log_evidence == pytest.approx(wanted.evidence)
 
 
 def test_noise_stays_above_its_floor():
@@ -297,7 +297,8 @@ def test_elimination_leaves_what_the_evidence_bears(dtype):
     allowed = np.log(30) * (1.0 if dtype == "complex128" else 0.5) + np.log(60) / 2
     for k in np.flatnonzero(gamma):
         without = np.where(np.arange(60) == k, 0, gamma)
-        cost = solution.posterior.evidence - moments_of(problem, without, noise**2)[4]
+        reduced = moments_of(problem, without, noise**2).evidence
+        cost = solution.posterior.log_evidence - reduced
         assert cost > allowed
 
 
@@ -316,11 +317,11 @@ def test_every_library_and_precision(device, dtype):
     problem = problem_of(*moved)
     found = ss.solve(problem, max_iter=40, tol=0)
     single = dtype in ("float32", "complex64")
-    for name in ("x", "variance", "shrinkage", "whitened_power"):
-        one, two = getattr(found.state, name), getattr(wanted.state, name)
+    for name in ("mean", "variance", "shrinkage", "whitened_power"):
+        one, two = (getattr(Moments(*s.state.moments), name) for s in (found, wanted))
         assert device_of(one) == device
         real = np.dtype(dtype).type(0).real.dtype
-        assert dtype_of(one) == (dtype if name == "x" else real)
+        assert dtype_of(one) == (dtype if name == "mean" else real)
         atol = (2e-4 if single else 1e-9) * np.abs(two).max()
         np.testing.assert_allclose(to_numpy(one), two, rtol=0, atol=atol)
     draws = found.posterior.sample(np.random.default_rng(0), 2)
@@ -367,8 +368,8 @@ def test_a_batch_is_a_loop(device, dtype):
         np.testing.assert_allclose(x, one.x, rtol=1e-7, atol=1e-9)
         found = to_numpy(batch.posterior.noise_variance)[index]
         assert found == pytest.approx(one.posterior.noise_variance)
-        evidence = to_numpy(batch.posterior.evidence)[index]
-        assert evidence == pytest.approx(one.posterior.evidence)
+        evidence = to_numpy(batch.posterior.log_evidence)[index]
+        assert evidence == pytest.approx(one.posterior.log_evidence)
 
 
 def test_known_noise_may_differ_between_problems_and_weights_too():
@@ -383,7 +384,9 @@ def test_known_noise_may_differ_between_problems_and_weights_too():
         problem = problem_of(a, y[k], weights=weights[k])
         one = ss.solve(problem, solver, max_iter=20)
         np.testing.assert_allclose(batch.x[k], one.x, atol=1e-10)
-        assert batch.posterior.evidence[k] == pytest.approx(one.posterior.evidence)
+        assert batch.posterior.log_evidence[k] == pytest.approx(
+            one.posterior.log_evidence
+        )
 
 
 def test_resume_equals_an_uninterrupted_run(tmp_path):
@@ -396,8 +399,8 @@ def test_resume_equals_an_uninterrupted_run(tmp_path):
     np.testing.assert_array_equal(rest.x, whole.x)
     np.testing.assert_array_equal(rest.history["evidence"], whole.history["evidence"])
     np.testing.assert_array_equal(rest.n_iter, whole.n_iter)
-    radius = rest.posterior.interval(0.9)
-    np.testing.assert_array_equal(radius, whole.posterior.interval(0.9))
+    radius = rest.posterior.radius(0.9)
+    np.testing.assert_array_equal(radius, whole.posterior.radius(0.9))
 
 
 def test_it_finds_the_support_and_beats_ridge():
@@ -507,7 +510,7 @@ def test_trivial_ties_change_nothing(dtype):
     tied = ss.solve(ss.Problem(ss.LeastSquares(A, y), prior), max_iter=30, tol=0)
     plain = ss.solve(problem_of(a, y[:, 0]), max_iter=30, tol=0)
     np.testing.assert_allclose(tied.x[:, 0], plain.x, atol=1e-12)
-    assert tied.posterior.evidence == pytest.approx(plain.posterior.evidence)
+    assert tied.posterior.log_evidence == pytest.approx(plain.posterior.log_evidence)
 
 
 def test_tied_groups_and_a_batch_of_snapshots():
@@ -552,7 +555,7 @@ def test_what_the_data_do_not_reach_stays_uncertain():
     posterior = ss.solve(problem_of(a, y)).posterior
     first = posterior.hyper["variance"][2]
     assert posterior.variance[2] == first > 0
-    assert posterior.interval(0.95)[2] == pytest.approx(1.96 * np.sqrt(first), rel=1e-3)
+    assert posterior.radius(0.95)[2] == pytest.approx(1.96 * np.sqrt(first), rel=1e-3)
 
 
 GOOD = random((4, 6), "float64"), random((4,), "float64", seed=1)
@@ -564,7 +567,7 @@ GOOD = random((4, 6), "float64"), random((4,), "float64", seed=1)
         (lambda: ss.priors.SBL(update="emm"), ValueError, "update is 'emm'"),
         (lambda: ss.priors.SBL(tied_axes=(0.5,)), TypeError, "tied_axes"),
         (lambda: ss.priors.SBL(tied_axes=1).bind((4,)), ValueError, "tied_axes"),
-        (lambda: ss.VariationalEM(engine="cg"), ValueError, "engine is 'cg'"),
+        (lambda: ss.VariationalEM(engine="lu"), ValueError, "engine is 'lu'"),
         (lambda: ss.VariationalEM(noise_variance=-1.0), ValueError, "noise_variance"),
         (lambda: ss.VariationalEM(noise_floor=0.0), ValueError, "noise_floor"),
     ],
@@ -617,3 +620,5 @@ def test_credible_levels_are_probabilities():
     for level in (0.0, 1.0, 95):
         with pytest.raises(ValueError, match="level"):
             posterior.interval(level)
+        with pytest.raises(ValueError, match="level"):
+            posterior.radius(level)

@@ -7,7 +7,7 @@ from cases import LIBRARIES, PROBLEMS, SOLVERS
 import sparsesolve as ss
 from sparsesolve.backends import device_of, dtype_of, to_numpy
 
-OTHER = ("nmf", "factorisation", "bayes")
+OTHER = ("nmf", "factorisation", "bayes", "terms")
 PAIRS = [(s, p) for s, case in SOLVERS.items() for p in case.iterations]
 CONVEX = [(s, p) for s, p in PAIRS if p.split()[-1] not in OTHER]
 REAL_ONLY = {

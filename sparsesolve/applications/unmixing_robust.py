@@ -121,7 +121,7 @@ def factorise(
 
     Notes
     -----
-    6 K N L flops a sweep, and memory for three arrays of N L numbers. The objective
+    4 K N L flops a sweep, and memory for three arrays of N L numbers. The objective
     never rises but where the guide is learnt anew (every fifth sweep).
 
     References

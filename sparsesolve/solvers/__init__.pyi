@@ -4,6 +4,10 @@ from .alternating import AlternatingMinimization as AlternatingMinimization
 from .archetype_descent import ArchetypeDescent as ArchetypeDescent
 from .base import Need as Need
 from .base import Solver as Solver
+from .cosamp import CoSaMP as CoSaMP
+from .iht import IHT as IHT
+from .kronecker_omp import KroneckerOMP as KroneckerOMP
+from .omp import OMP as OMP
 from .primal_dual import PrimalDual as PrimalDual
 from .proximal_gradient import ProximalGradient as ProximalGradient
 from .variational_em import VariationalEM as VariationalEM

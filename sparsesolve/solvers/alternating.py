@@ -12,7 +12,7 @@ from sparsesolve import checks
 from sparsesolve.backends import Array, array_namespace, expand, norm, scalar, where
 from sparsesolve.linalg import normal_cg, regularized_inverse
 from sparsesolve.losses import LeastSquares
-from sparsesolve.normal_form import normal_form
+from sparsesolve.normal_form import NormalForm, normal_form
 from sparsesolve.priors.base import Zero
 from sparsesolve.priors.quadratic import SquaredL2
 from sparsesolve.solvers.base import (
@@ -29,6 +29,13 @@ _INNER_TOL = 1e-6
 
 class _Plan(NamedTuple):
     choices: dict[str, str]
+
+
+class _Form(NamedTuple):
+    """The normal form of the loss in the block that a sweep ended with."""
+
+    block: str
+    of: NormalForm
 
 
 class State(NamedTuple):
@@ -113,7 +120,7 @@ class AlternatingMinimization(Solver):
         x = _random_start(problem, rng) if x0 is None else dict(x0)
         learns = any(prior.learns for prior in problem.prior.values())
         drift = 1.0 if learns else 0.0
-        weights, constant, _ = _touched(problem.loss, problem.A.forward(x))
+        weights, constant, _ = _touched(problem, x, None)
         return State(x, math.inf, {}, weights, constant, {}, drift, 0)
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
@@ -126,8 +133,8 @@ class AlternatingMinimization(Solver):
             row["learnt"] = float(learnt is not state.learnt)
             given = {k: p.given(learnt[k]) for k, p in problem.prior.items()}
             problem = problem.with_prior(given)
-        x, residual = self._sweep(problem, state)
-        weights, constant, loss = _touched(problem.loss, problem.A.forward(x))
+        x, residual, form = self._sweep(problem, state)
+        weights, constant, loss = _touched(problem, x, form)
         if all(p.has_value for p in problem.prior.values()):
             values = [p.value(x[name]) for name, p in problem.prior.items()]
             row["objective"] = scalar(sum(values, start=loss))
@@ -147,46 +154,58 @@ class AlternatingMinimization(Solver):
         rounds, rest = divmod(sweep, self.learn_every)
         return learns and not rest and rounds < self.learn_rounds
 
-    def _sweep(self, problem: Any, state: State) -> tuple[dict[str, Array], Any]:
+    def _sweep(
+        self, problem: Any, state: State
+    ) -> tuple[dict[str, Array], Any, _Form | None]:
         # One majoriser serves all blocks: what lowers it lowers what it touches.
         if not problem.loss.smooth:
             above = LeastSquares.like(problem.loss, state.weights, state.constant)
             problem = problem.with_loss(above)
-        x, residual = dict(state.x), 0.0
+        x, residual, form = dict(state.x), 0.0, None
         for name in self.order or tuple(problem.x_shape):
-            new = self._block(problem, name, x)
+            new, form = self._block(problem, name, x)
             n = len(problem.x_shape[name])
             change, size = scalar(norm(new - x[name], n)), scalar(norm(new, n))
             change = change / where(size > 0, size, 1.0)
             x[name] = new
             residual = where(change > residual, change, residual)
-        return x, residual
+        return x, residual, None if form is None else _Form(name, form)
 
-    def _block(self, problem: Any, name: str, x: dict[str, Array]) -> Array:
+    def _block(
+        self, problem: Any, name: str, x: dict[str, Array]
+    ) -> tuple[Array, NormalForm | None]:
         sub = problem.partial(name, x)
         if not sub.prior.has_prox:
             sub = sub.with_prior(sub.prior.majorise(x[name]))
         if _is_quadratic(sub):
-            return _exact(sub, x[name])
+            return _exact(sub, x[name]), None
         form = normal_form(sub.loss)
         if form is not None:
             best = form.minimise(sub.prior)
-            if best is not None:
-                return best
-            return form.descend(sub.prior, x[name], self.inner_steps)
+            if best is None:
+                best = form.descend(sub.prior, x[name], self.inner_steps)
+            return best, form
         inner = ProximalGradient(momentum=False)
         plan = inner.prepare(sub)
         inner_state = inner.init(sub, plan, x[name], np.random.default_rng(0))
         for _ in range(self.inner_steps):
             inner_state = inner.step(sub, plan, inner_state)
-        return inner_state.x
+        return inner_state.x, None
 
 
-def _touched(loss: Any, image: Array) -> tuple[tuple[Array, ...], Any, Array]:
-    """Return what makes the majoriser at `image`, and the loss there."""
+def _touched(
+    problem: Any, x: dict[str, Array], form: _Form | None
+) -> tuple[tuple[Array, ...], Any, Array]:
+    """Return what makes the majoriser at the image of `x`, and the loss there.
+
+    The normal form of the last block knows both already, mostly.
+    """
+    loss, known = problem.loss, None
+    if form is not None:
+        known = loss.majorise_and_value_in(form.of, x[form.block])
     if loss.smooth:
-        return (), 0.0, loss.value(image)
-    above, value = loss.majorise_and_value(image)
+        return (), 0.0, known[1] if known else loss.value(problem.A.forward(x))
+    above, value = known or loss.majorise_and_value(problem.A.forward(x))
     return above.factors, above.constant, value
 
 

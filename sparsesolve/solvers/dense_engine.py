@@ -25,6 +25,7 @@ from sparsesolve.backends import (
 from sparsesolve.operators.base import Operator
 from sparsesolve.operators.diagonal import Identity
 from sparsesolve.operators.kronecker import KroneckerOperators
+from sparsesolve.separable import Separable
 from sparsesolve.solvers.posterior import (
     Moments,
     Tall,
@@ -127,10 +128,15 @@ class DenseEngine:
         self.adjoint, self.y = adjoint, y
         self.n_rows, self.log_weights = n_rows, log_weights
 
-    def moments(self, variance: Array, noise: Any) -> Moments:
+    def restored(self, leaves: Any, noise: Any) -> Moments:
+        """Return the moments that gave these `leaves`."""
+        return Moments(*leaves)
+
+    def moments(self, variance: Any, noise: Any, warm: Any = None) -> Moments:
         """Return the moments for prior variances that broadcast to the unknown.
 
-        `noise` is the noise variance of an entry of weight 1, of batch shape.
+        `noise` is the noise variance of an entry of weight 1, of batch shape. `warm`,
+        the leaves of moments before, is for engines that iterate.
         """
         xp, (rows, columns) = self.xp, self.y.shape[-2:]
         gamma, s2 = self._gamma(variance), self._full(noise)
@@ -156,7 +162,7 @@ class DenseEngine:
         )
 
     def deviations(
-        self, variance: Array, noise: Any, rng: np.random.Generator, n: int
+        self, variance: Any, noise: Any, rng: np.random.Generator, n: int
     ) -> Array:
         """Return `n` draws of x - μ: prior draws less their own posterior means."""
         xp = self.xp
@@ -211,8 +217,10 @@ class DenseEngine:
         axes = (*range(front), *range(last, x.ndim), *range(front, last))
         return xp.permute_dims(x, axes)
 
-    def _gamma(self, variance: Array) -> Array:
+    def _gamma(self, variance: Any) -> Array:
         """Return prior variances as (*batch, entries)."""
+        if isinstance(variance, Separable):
+            variance = variance.full()
         ones = (1,) * len(self.front), (1,) * len(self.back)
         full = self.xp.broadcast_to(
             variance, (*self.batch, *ones[0], *self.core, *ones[1])
@@ -273,18 +281,21 @@ def _without_snapshots(problem: Any) -> tuple[Operator, Shape, Shape]:
     return A, front, back
 
 
-def _variance_shape(problem: Any) -> Shape:
-    """Return the shape of the prior's variances, with the axes of the unknown."""
+def first_variance(problem: Any) -> Any:
+    """Return the prior's variances of unit scale, which show their structure."""
     prior, y = problem.prior, problem.loss.y
     xp, shape = array_namespace(y), (*problem.batch_shape, *problem.x_shape)
     real = native_dtype(xp, real_dtype(problem.x_dtype))
     one = xp.ones(problem.batch_shape, dtype=real, device=y.device)
-    variance = prior.variance(prior.init_hyper(shape, problem.x_dtype, one))
-    if not is_array(variance):
-        raise TypeError(
-            f"{prior!r} has structured variances; the dense engine takes an array"
-        )
-    missing = len(shape) - variance.ndim
+    return prior.variance(prior.init_hyper(shape, problem.x_dtype, one))
+
+
+def _variance_shape(problem: Any) -> Shape:
+    """Return the shape of the prior's variances, with the axes of the unknown."""
+    variance = first_variance(problem)
+    if isinstance(variance, Separable):
+        variance = variance.full()
+    missing = len(problem.batch_shape) + len(problem.x_shape) - variance.ndim
     return (*(1,) * missing, *variance.shape)
 
 

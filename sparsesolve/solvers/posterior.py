@@ -17,7 +17,12 @@ from sparsesolve.solution import PosteriorSummary
 
 
 class Moments(NamedTuple):
-    """What a posterior engine offers; hierarchical priors see the first five."""
+    """What a posterior engine offers; hierarchical priors see the first five.
+
+    An engine may have a class of its own with these attributes and methods, which
+    computes them when they are asked for; ``leaves`` are the arrays that a state keeps
+    of it, and ``restored(leaves, noise)`` of the engine takes them up again.
+    """
 
     mean: Array
     """Posterior mean μ, of the unknown's shape."""
@@ -34,14 +39,35 @@ class Moments(NamedTuple):
     freedom: Any
     """Data entries minus the sum of `shrinkage`, batch shape."""
 
+    @property
+    def unsure(self) -> tuple[int, ...]:
+        """Axes of which no more is known than that all is explained: none here."""
+        return ()
+
+    @property
+    def leaves(self) -> tuple[Any, ...]:
+        return tuple(self)
+
+    def marginals(self, axis: int, n_axes: int) -> tuple[Array, Array]:
+        """Return whitened power and shrinkage summed over all axes but one.
+
+        `axis` is one of the last `n_axes`, those of one unknown.
+        """
+        xp, first = array_namespace(self.mean), self.mean.ndim - n_axes
+        others = tuple(first + k for k in range(n_axes) if k != axis % n_axes)
+        if not others:
+            return self.whitened_power, self.shrinkage
+        found = xp.sum(self.whitened_power, axis=others)
+        return found, xp.sum(self.shrinkage, axis=others)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Posterior(PosteriorSummary):
     """The Gaussian posterior of the unknown, given the fitted variances.
 
-    Uncertainty of the fitted variances themselves is not in it: an entry whose variance
-    was fitted to zero has mean and variance zero. Its attributes are those of
-    `PosteriorSummary`; it also draws samples.
+    It is conditional on the learned hyperparameters: their own uncertainty is not in
+    it. An entry whose variance was fitted to zero has mean and variance zero; it is
+    `eliminated`, and its interval is NaN. Attributes are those of `PosteriorSummary`.
     """
 
     engine: Any

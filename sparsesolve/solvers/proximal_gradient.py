@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from sparsesolve import checks
 from sparsesolve.backends import (
     Array,
     abs_squared,
+    array_namespace,
     dtype_of,
     expand,
     inner,
@@ -25,6 +26,7 @@ from sparsesolve.solvers.base import (
     ONE_PROX,
     PROXIMAL_PRIOR,
     SMOOTH_LOSS,
+    Need,
     Solver,
 )
 from sparsesolve.solvers.scaling import natural_scale
@@ -73,8 +75,12 @@ class ProximalGradient(Solver):
     restart : bool
         Drop the momentum where it points uphill (O'Donoghue and Candès, "Adaptive
         restart for accelerated gradient schemes", 2015, gradient scheme).
-    step_size : float, optional
+    step_size : float or "normalised", optional
         Fixed step; by default 1/(‖A‖² curvature), which needs ``A.norm()``.
+        "normalised", without momentum only: ‖g‖²/(‖Ag‖² curvature) anew in each
+        iteration, with g the gradient on the support of x, which is exact line search
+        there for least squares; halved where the quadratic bound fails. With TopK it
+        is normalised iterative hard thresholding, `IHT`. Costs one more A.
     backtracking : bool
         Estimate the step from one gradient and halve it where the quadratic bound
         fails, instead of computing ``A.norm()``.
@@ -86,19 +92,30 @@ class ProximalGradient(Solver):
 
     momentum: bool = True
     restart: bool = True
-    step_size: float | None = None
+    step_size: float | Literal["normalised"] | None = None
     backtracking: bool = False
 
-    needs = (ARRAY_UNKNOWN, SMOOTH_LOSS, PROXIMAL_PRIOR, ONE_PROX)
+    needs: ClassVar[tuple[Need, ...]] = (
+        ARRAY_UNKNOWN,
+        SMOOTH_LOSS,
+        PROXIMAL_PRIOR,
+        ONE_PROX,
+    )
 
     def __post_init__(self) -> None:
-        if self.step_size is not None:
+        if self.step_size == "normalised":
+            if self.momentum:
+                raise ValueError(
+                    'momentum is True; step_size="normalised" wants momentum=False, as '
+                    "its steps may grow"
+                )
+        elif self.step_size is not None:
             checks.positive_number("step_size", self.step_size)
 
     def prepare(self, problem: Any) -> _Plan:
-        if self.step_size is not None:
+        if self.step_size is not None and self.step_size != "normalised":
             return _Plan(float(self.step_size), {})
-        if self.backtracking:
+        if self._searches:
             x, multiplier = natural_scale(problem)
             how = "‖x‖/‖Aᴴ∇f(0)‖ of a typical x at first, halved where too long"
             return _Plan(x / multiplier, {"step": how})
@@ -128,15 +145,21 @@ class ProximalGradient(Solver):
         row = metrics(problem, x, image)
         return State(x, image, z, Az, t, step, warm, residual, row)
 
+    @property
+    def _searches(self) -> bool:
+        return self.backtracking or self.step_size == "normalised"
+
     def _prox_step(
         self, problem: Any, state: State, gradient: Array
     ) -> tuple[Any, Array, Array, Any]:
         n, step = len(problem.x_shape), state.step
+        if self.step_size == "normalised":
+            step = _exact_on_support(problem, state, gradient)
         while True:
             v = state.z - expand(step, n) * gradient
             x, warm = problem.prior.prox_warm(v, step, state.warm)
             image = problem.A.forward(x)
-            if not self.backtracking:
+            if not self._searches:
                 return step, x, image, warm
             long = _too_long(problem, state, x, image, step)
             if not np.any(to_numpy(long) if problem.batch_shape else long):
@@ -167,6 +190,24 @@ def relative_change(x: Array, old: Array, n_axes: int) -> Any:
     """Return ‖x - old‖ / ‖x‖ for each problem; 0 where nothing moved."""
     change, size = scalar(norm(x - old, n_axes)), scalar(norm(x, n_axes))
     return change / where(size > 0, size, 1.0)
+
+
+def _exact_on_support(problem: Any, state: State, gradient: Array) -> Any:
+    """Return ‖g‖²/(‖Ag‖² curvature), g the gradient on the support of z.
+
+    Where z is 0, on that of the prox of a step from there.
+    """
+    n, xp = len(problem.x_shape), array_namespace(gradient)
+    ahead, _ = problem.prior.prox_warm(
+        -expand(state.step, n) * gradient, state.step, None
+    )
+    nothing = scalar(norm(state.z, n)) == 0
+    support = where(expand(nothing, n), ahead, state.z) != 0
+    g = xp.where(support, gradient, xp.zeros_like(gradient))
+    power = scalar(problem.loss.total(abs_squared(problem.A.forward(g))))
+    known = power > 0
+    step = scalar(inner(g, g, n)) / where(known, power * problem.loss.curvature, 1.0)
+    return where(known, step, state.step)
 
 
 def _too_long(problem: Any, state: State, x: Array, image: Array, step: Any) -> Any:

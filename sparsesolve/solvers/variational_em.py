@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,14 +14,10 @@ from sparsesolve.backends import (
     Array,
     abs_squared,
     array_namespace,
-    device_of,
-    expand,
     is_array,
     native_dtype,
     real_dtype,
     scalar,
-    to_device,
-    to_numpy,
     where,
 )
 from sparsesolve.solvers.base import (
@@ -31,14 +27,24 @@ from sparsesolve.solvers.base import (
     Need,
     Solver,
 )
-from sparsesolve.solvers.dense_engine import DenseEngine
-from sparsesolve.solvers.posterior import Moments, Posterior
-from sparsesolve.solvers.proximal_gradient import relative_change
+from sparsesolve.solvers.engines import ENGINES, posterior_engine
+from sparsesolve.solvers.evidence_search import (
+    change,
+    eliminated,
+    host,
+    merged,
+    merit,
+    pick,
+    promising,
+)
+from sparsesolve.solvers.posterior import Posterior
 
 _FIRST_NOISE = 0.1
 _LEAST_NOISE = 1e-12
 _SETTLED = 1e-3
-_ENGINES = ("auto", "dense")
+_TRIAL = 200
+_GLANCE = 30
+_FITTED = "hyper", "noise", "moments", "settled"
 
 _LINEAR = Need(
     "an operator that keeps imaginary parts",
@@ -48,7 +54,7 @@ _LINEAR = Need(
 
 
 class _Plan(NamedTuple):
-    engine: DenseEngine
+    engine: Any
     noise: Any
     floor: Any
     choices: dict[str, str]
@@ -63,20 +69,14 @@ class State(NamedTuple):
     """The prior's hyperparameters."""
     noise: Any
     """Noise variance of an entry of weight 1."""
-    variance: Array
-    """Posterior variance of each entry."""
-    whitened_power: Array
-    """|μ|²/γ."""
-    shrinkage: Array
-    """γ diag(Aᴴ S⁻¹ A)."""
-    evidence: Any
-    """log p(y | hyper, noise)."""
-    misfit: Any
-    """Σ w |y - Aμ|²."""
-    freedom: Any
-    """Data entries minus the sum of `shrinkage`."""
+    moments: tuple[Any, ...]
+    """The posterior, as its engine keeps it."""
     settled: Any
     """Whether elimination was tried and refused; NumPy booleans of batch shape."""
+    tries: Any
+    """Further starts that were tried; NumPy integers of batch shape."""
+    seed: int
+    """Of the further starts."""
     residual: Any
     """Relative change of hyperparameters and noise; 1 where entries were removed."""
     metrics: dict[str, Any]
@@ -97,8 +97,11 @@ class VariationalEM(Solver):
         Variance of the noise of a data entry of weight 1, E|n|², in the squared units
         of the data; that of another entry is this divided by its weight. Learned by
         default, which needs data that the model cannot fit entirely.
-    engine : "auto" or "dense"
-        Where posteriors come from; for now "dense", which "auto" picks, is all.
+    engine : "auto", "kronecker", "dense" or "cg"
+        Where posteriors come from. By default "kronecker" for a Kronecker product of
+        matrices and identities, whole or with entries missing (`Mask`), with separable
+        variances and without weights; else "dense" for at most 1000 data or unknowns
+        and for matrices, if memory suffices; else "cg", products with the operator.
     elimination : bool
         Once the variances have settled to 1e-3, remove what the evidence does not bear
         and fit the rest again: a candidate of the prior is taken if it costs at most
@@ -108,6 +111,15 @@ class VariationalEM(Solver):
     noise_floor : float
         A learned noise variance stays above this fraction of the data's mean power;
         1e-8 is -80 dB, where single precision ends.
+    starts : int
+        At most so many further starts once all is settled, where the prior says that
+        the fit may be a poor local one (`HierarchicalPrior.restart`; `KroneckerSBL`
+        does): each is fitted to its end, and taken if its evidence is better after the
+        penalty of `elimination` for each hyperparameter. Needs `elimination`.
+    probes : int
+        Number of fixed random vectors from which variances, evidence and noise are
+        estimated by "cg", and by "kronecker" with entries missing; errors fall as
+        1/√probes. Means are as exact as without.
 
     Raises
     ------
@@ -121,7 +133,7 @@ class VariationalEM(Solver):
     -----
     A start `x0` is only used for its mean power, the scale of the first variances; by
     default that is what the data suggest. Per iteration one posterior for each part of
-    the prior and one for the noise; see `DenseEngine` for their cost. Batches have
+    the prior and one for the noise; see the engine for its cost. Batches have
     their own hyperparameters, noise and status each.
 
     The noise variance s² is updated by the longer of two steps that both never lower
@@ -140,32 +152,37 @@ class VariationalEM(Solver):
     engine: str = "auto"
     elimination: bool = True
     noise_floor: float = 1e-8
+    starts: int = 10
+    probes: int = 32
 
     needs = (ARRAY_UNKNOWN, LEAST_SQUARES, HIERARCHICAL_PRIOR, _LINEAR)
     default_tol: ClassVar[dict[str, float]] = {"float32": 1e-4, "float64": 1e-5}
 
     def __post_init__(self) -> None:
-        if self.engine not in _ENGINES:
-            raise ValueError(f"engine is {self.engine!r}; wanted one of {_ENGINES}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine is {self.engine!r}; wanted one of {ENGINES}")
+        checks.positive_int("probes", self.probes)
         checks.positive("noise_floor", self.noise_floor)
+        if self.starts != 0:
+            checks.positive_int("starts", self.starts)
         if self.noise_variance is not None:
             given = checks.positive("noise_variance", self.noise_variance)
             object.__setattr__(self, "noise_variance", given)
 
     def prepare(self, problem: Any) -> _Plan:
         noise = self._given_noise(problem)
-        engine = DenseEngine(problem)
-        if np.any(_host(engine.gain) == 0):
+        engine, why = posterior_engine(self.engine, problem, self.probes)
+        if np.any(host(engine.gain) == 0):
             raise ValueError(f"{problem.A!r} is zero; there is nothing to infer")
-        choices = {"engine": engine.note}
+        choices = {"engine": f"{engine.note}; {why}" if why else engine.note}
         if noise is not None:
-            if np.any(_host(noise) < _LEAST_NOISE * _host(engine.power)):
+            if np.any(host(noise) < _LEAST_NOISE * host(engine.power)):
                 raise ValueError(
                     f"noise_variance is below {_LEAST_NOISE:g} of the data's mean "
                     "power, which double precision cannot resolve; give a larger one"
                 )
             return _Plan(engine, noise, None, choices)
-        if np.any(_host(engine.power) == 0):
+        if np.any(host(engine.power) == 0):
             raise ValueError(
                 "y is zero, from which no noise can be learned; give VariationalEM a "
                 "noise_variance"
@@ -209,36 +226,71 @@ class VariationalEM(Solver):
         shape = (*problem.batch_shape, *problem.x_shape)
         hyper = problem.prior.init_hyper(shape, problem.x_dtype, scale)
         now = plan.engine.moments(problem.prior.variance(hyper), plan.noise)
-        settled = np.zeros(problem.batch_shape, bool)
-        return _state(plan, hyper, plan.noise, now, settled, math.inf)
+        none = np.zeros(problem.batch_shape, int)
+        first = SimpleNamespace(tries=none, seed=int(rng.integers(2**31)))
+        return _state(plan, hyper, plan.noise, now, none > 0, math.inf, first)
 
     def step(self, problem: Any, plan: _Plan, state: State) -> State:
+        new = self._iterate(problem, plan, state)
+        wanted = np.asarray(host(new.settled)) & (host(new.tries) < self.starts)
+        return self._restarted(problem, plan, new, wanted) if wanted.any() else new
+
+    def _iterate(self, problem: Any, plan: _Plan, state: State) -> State:
         prior, hyper, noise = problem.prior, state.hyper, state.noise
-        now = _moments(state)
+        now = plan.engine.restored(state.moments, noise)
         for part in prior.parts:
-            hyper = prior.update_hyper(hyper, now, part)
-            now = plan.engine.moments(prior.variance(hyper), noise)
-        residual = _change(hyper, state.hyper, len(problem.batch_shape))
+            new = prior.update_hyper(hyper, now, part)
+            if new is not hyper:
+                hyper = new
+                now = plan.engine.moments(prior.variance(hyper), noise, now.leaves)
+        residual = change(problem, hyper, state.hyper)
         if plan.floor is not None:
             calm = residual < _SETTLED
             new = _next_noise(plan, noise, now)
-            residual = np.maximum(residual, _host(abs(new - noise) / noise))
+            residual = np.maximum(residual, host(abs(new - noise) / noise))
             if calm.any():
-                noise = _pick(calm, new, noise)
-                now = plan.engine.moments(prior.variance(hyper), noise)
-        settled = np.asarray(_host(state.settled), bool)
+                noise = pick(calm, new, noise)
+                now = plan.engine.moments(prior.variance(hyper), noise, now.leaves)
+        settled = np.asarray(host(state.settled), bool)
         if self.elimination:
             wanted = ~settled & (residual < _SETTLED)
-            hyper, now, removed = _eliminated(problem, plan, hyper, noise, now, wanted)
+            hyper, now, removed = eliminated(problem, plan, hyper, noise, now, wanted)
             settled = settled | (wanted & ~removed)
             residual = np.where(removed, 1.0, residual)
-        return _state(plan, hyper, noise, now, settled, scalar(residual))
+        return _state(plan, hyper, noise, now, settled, scalar(residual), state)
+
+    def _restarted(self, problem: Any, plan: _Plan, state: State, wanted: Any) -> State:
+        """Fit once more from another start; keep what the evidence prefers."""
+        tries, prior = np.asarray(host(state.tries)), problem.prior
+        now = plan.engine.restored(state.moments, state.noise)
+        rng = np.random.default_rng([state.seed, int(tries[wanted].min())])
+        start = prior.restart(state.hyper, now, rng)
+        if start is None:
+            return state._replace(tries=np.where(wanted, self.starts, tries))
+        first = plan.engine.moments(prior.variance(start), state.noise)
+        fresh, wanted_still = np.zeros_like(wanted), wanted
+        trial = _state(plan, start, state.noise, first, fresh, math.inf, state)
+        for count in range(_TRIAL):
+            trial = self._iterate(problem, plan, trial)
+            if count == _GLANCE:
+                wanted_still = wanted & promising(problem, plan, trial, state)
+            if np.all(trial.settled | ~wanted_still):
+                break
+        better = wanted & (merit(problem, plan, trial) > merit(problem, plan, state))
+        tries = tries + wanted
+        going_on = better | (wanted & (tries < self.starts))
+        kept = [merged(better, getattr(trial, k), getattr(state, k)) for k in _FITTED]
+        now = plan.engine.restored(kept[2], kept[1])
+        residual = scalar(np.where(going_on, 1.0, host(state.residual)))
+        new = _state(plan, kept[0], kept[1], now, kept[3], residual, state)
+        return new._replace(tries=tries)
 
     def posterior(self, problem: Any, plan: _Plan, state: State) -> Posterior:
+        now = plan.engine.restored(state.moments, state.noise)
         return Posterior(
             mean=state.x,
-            variance=state.variance,
-            evidence=state.evidence,
+            variance=now.variance,
+            log_evidence=now.evidence,
             noise_variance=state.noise,
             hyper=state.hyper,
             engine=plan.engine,
@@ -246,36 +298,7 @@ class VariationalEM(Solver):
         )
 
 
-def _eliminated(
-    problem: Any,
-    plan: _Plan,
-    hyper: dict[str, Array],
-    noise: Any,
-    now: Moments,
-    wanted: Any,
-) -> tuple[dict[str, Array], Moments, Any]:
-    """Return the first candidates that the evidence bears, and where it did."""
-    prior, taken = problem.prior, np.zeros_like(wanted)
-    if not wanted.any():
-        return hyper, now, taken
-    n_hyper = sum(math.prod(v.shape) for v in hyper.values()) / wanted.size
-    degrees = 1.0 if problem.x_dtype.kind == "c" else 0.5
-    allowed = degrees * np.log(_host(plan.engine.n_data)) + 0.5 * np.log(n_hyper)
-    needed = _score(prior, hyper, now) - allowed
-    for candidate in prior.candidates(hyper, now):
-        trial = plan.engine.moments(prior.variance(candidate), noise)
-        smaller = _change(candidate, hyper, wanted.ndim) > 0
-        good = wanted & ~taken & smaller & (_score(prior, candidate, trial) >= needed)
-        if good.any():
-            hyper = {k: _pick(good, candidate[k], v) for k, v in hyper.items()}
-            now = Moments(*(_pick(good, a, b) for a, b in zip(trial, now, strict=True)))
-            taken = taken | good
-        if (taken | ~wanted).all():
-            break
-    return hyper, now, taken
-
-
-def _next_noise(plan: _Plan, noise: Any, now: Moments) -> Any:
+def _next_noise(plan: _Plan, noise: Any, now: Any) -> Any:
     """Return the longer of two steps that both never lower the evidence."""
     em = noise + (now.misfit - noise * now.freedom) / plan.engine.n_data
     bound = (noise * now.misfit / now.freedom) ** 0.5
@@ -287,9 +310,10 @@ def _state(
     plan: _Plan,
     hyper: dict[str, Array],
     noise: Any,
-    now: Moments,
+    now: Any,
     settled: Any,
     residual: Any,
+    before: Any,
 ) -> State:
     row = {
         "evidence": now.evidence,
@@ -300,39 +324,10 @@ def _state(
         now.mean,
         hyper,
         noise,
-        *now[1:],
+        now.leaves,
         settled=settled,
+        tries=before.tries,
+        seed=before.seed,
         residual=residual,
         metrics=row,
     )
-
-
-def _moments(state: State) -> Moments:
-    rest = (getattr(state, name) for name in Moments._fields[1:])
-    return Moments(state.x, *rest)
-
-
-def _score(prior: Any, hyper: dict[str, Array], now: Moments) -> Any:
-    return _host(now.evidence) + _host(prior.log_prior_bound(hyper))
-
-
-def _change(new: dict[str, Array], old: dict[str, Array], n_batch: int) -> Any:
-    """Return the largest relative change of a group of hyperparameters."""
-    changes = (
-        _host(relative_change(v, old[name], v.ndim - n_batch))
-        for name, v in new.items()
-    )
-    return functools.reduce(np.maximum, changes)
-
-
-def _pick(taken: Any, a: Any, b: Any) -> Any:
-    """Return `a` for the problems that are `taken`, `b` for the others."""
-    if not taken.ndim:
-        return a if taken else b
-    mask = to_device(taken, device_of(a))
-    return where(expand(mask, a.ndim - taken.ndim), a, b)
-
-
-def _host(value: Any) -> Any:
-    """Return a number or an array of batch shape as a NumPy array."""
-    return np.asarray(to_numpy(value) if is_array(value) else value)

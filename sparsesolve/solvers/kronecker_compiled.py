@@ -1,0 +1,70 @@
+"""Kronecker posteriors of one problem in NumPy, by compiled kernels."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sparsesolve.backends import Array
+from sparsesolve.solvers.kronecker_moments import KroneckerMoments
+
+
+class CompiledMoments(KroneckerMoments):
+    """The same moments, their arrays and sums made in one pass."""
+
+    @cached_property
+    def _passed(self) -> Any:
+        from sparsesolve.solvers.kronecker_kernels import weights
+
+        values = tuple(s for s, _, _ in self.spectra)
+        return weights(self.z.reshape(-1), values, float(self.noise_variance))
+
+    @cached_property
+    def mean(self) -> Array:
+        from sparsesolve.solvers.kronecker_kernels import outer
+
+        roots = outer(tuple(root for _, _, root in self.spectra))
+        return self.whitened * roots.reshape(self.engine.sizes)
+
+    @cached_property
+    def whitened(self) -> Array:
+        from sparsesolve.solvers.kronecker_kernels import multiply
+
+        bases = tuple(v for _, v, _ in self.spectra)
+        sizes = np.array(self.z.shape)
+        return multiply(self._passed[0], bases, sizes).reshape(self.engine.sizes)
+
+    @cached_property
+    def evidence(self) -> float:
+        engine, s2 = self.engine, float(self.noise_variance)
+        logs, quadratic, *_ = self._passed[2]
+        circle = math.log(math.pi if engine.is_complex else 2 * math.pi)
+        cost = engine.n_data * circle + logs + self._unreached * math.log(s2)
+        cost = cost + quadratic + float(self._outside) / s2
+        return float(cost * (-1.0 if engine.is_complex else -0.5))
+
+    @cached_property
+    def misfit(self) -> float:
+        return float(self._passed[2][2] + self._outside)
+
+    @cached_property
+    def freedom(self) -> float:
+        return float(self.engine.n_data - self._passed[2][3])
+
+    @cached_property
+    def _outside(self) -> Any:
+        if self._unreached == 0:
+            return 0.0
+        return max(float(self.engine.energy) - self._passed[2][4], 0.0)
+
+    def marginals(self, axis: int, n_axes: int) -> tuple[Array, Array]:
+        from sparsesolve.solvers.kronecker_kernels import marginals
+
+        k = axis % n_axes
+        weighted, share, _ = self._passed
+        before = math.prod(self.z.shape[:k])
+        found, expected = marginals(weighted, share, self.spectra[k][1], before)
+        return found, expected
