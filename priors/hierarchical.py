@@ -71,6 +71,10 @@ class HierarchicalPrior(ABC):
         """Return log p(hyper) or a lower bound of it; 0 for a flat prior."""
         return 0.0
 
+    def ready(self, hyper: dict[str, Array]) -> Any:
+        """Whether the fit may end here; of batch shape. False while it warms up."""
+        return True
+
     def candidates(
         self, hyper: dict[str, Array], posterior: Any
     ) -> list[dict[str, Array]]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sparsesolve import checks
 from sparsesolve.backends import (
     Array,
     Shape,
@@ -103,7 +104,7 @@ class KroneckerSBL(HierarchicalPrior):
     ) -> None:
         if update not in _UPDATES:
             raise ValueError(f"update is {update!r}; wanted one of {_UPDATES}")
-        levels = np.atleast_1d(np.asarray(prune, float))
+        levels = np.atleast_1d(checks.real_array("prune", np.asarray(prune)))
         if levels.ndim != 1 or not np.all((levels >= 0) & (levels < 1)):
             raise ValueError(f"prune is {prune!r}; wanted numbers from 0 to below 1")
         self.update, self.tied_axes = update, integers("tied_axes", tied_axes)
@@ -229,7 +230,7 @@ class KroneckerSBL(HierarchicalPrior):
         rank = np.argsort(np.argsort(flat, axis=-1), axis=-1)
         count = np.sum(np.isfinite(flat), axis=-1, keepdims=True)
         most = int(np.max(count, initial=0))
-        halves = math.ceil(math.log2(most + 1)) if most else 0
+        halves = max(most.bit_length() - 1, min(most, 1))
         removed = [
             rank < np.minimum(count, np.maximum(1, count // 2**j))
             for j in range(1, halves + 1)

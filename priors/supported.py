@@ -87,6 +87,12 @@ class SupportedPrior(HierarchicalPrior):
         first = self._warmed({**hyper, "moment": moment}, posterior)
         return {name: xp.where(warm, first[name], v) for name, v in new.items()}
 
+    def ready(self, hyper: dict[str, Array]) -> Any:
+        """Whether the variances are no longer those of `SBL`."""
+        updates = hyper["updates"]
+        n_batch = updates.ndim - self._n_axes(updates.ndim)
+        return to_numpy(updates).reshape(updates.shape[:n_batch]) > _WARM_UP
+
     def log_prior_bound(self, hyper: dict[str, Array]) -> Array:
         """Return what the free energy adds to the evidence under `variance`.
 

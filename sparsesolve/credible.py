@@ -42,14 +42,20 @@ def magnitude(mean: Any, variance: Any, level: float) -> tuple[Any, Any]:
     k|x|²/variance is non-central χ² with non-centrality k|mean|²/variance: |x| is Rice
     distributed, or a folded normal variable.
     """
+    known = np.isfinite(variance)
+    low, high = (np.full(np.shape(variance), np.nan, variance.dtype) for _ in range(2))
+    low[known], high[known] = _known_magnitude(mean[known], variance[known], level)
+    return low, high
+
+
+def _known_magnitude(mean: Any, variance: Any, level: float) -> tuple[Any, Any]:
     k = 2 if np.iscomplexobj(mean) else 1
     scale = np.sqrt(np.asarray(variance, np.float64) / k)
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = np.abs(mean) / scale
     tail = 0.5 - 0.5 * level
     low, high = (_root_quantile(q, k, centre) for q in (tail, 1 - tail))
-    real = np.asarray(variance).dtype
-    return (scale * low).astype(real), (scale * high).astype(real)
+    return scale * low, scale * high
 
 
 def _root_quantile(q: float, k: int, centre: Any) -> Any:

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sparsesolve.backends import Array, array_namespace, scalar, to_numpy
+from sparsesolve.backends import (
+    Array,
+    array_namespace,
+    norm,
+    scalar,
+    to_numpy,
+    where,
+)
+
+# Below it forming the products takes less time than a few dozen small inner products.
+_SMALL = 2**14
 
 
 class Separable:
@@ -32,11 +42,14 @@ class Separable:
         )
 
     def change(self, old: Separable) -> Any:
-        """Return ‖γ - old‖ / ‖old‖, batch shape, without forming either.
+        """Return ‖γ - old‖ / ‖old‖, of batch shape.
 
-        The difference is the sum of n outer products, each with one factor's
-        difference in it, so that it does not cancel where γ and `old` are close.
+        Where they are large neither is formed: their difference is the sum of n outer
+        products, each with one factor's difference in it, so that nothing cancels
+        where γ and `old` are close.
         """
+        if math.prod(g.shape[-1] for g in self.factors) <= _SMALL:
+            return self._full_change(old)
         grams = [_gram(*pair) for pair in zip(self.factors, old.factors, strict=True)]
         n, total = len(grams), np.float64(0.0)
         for i in range(n):
@@ -45,6 +58,12 @@ class Separable:
                 total = total + (1 if i == k else 2) * math.prod(terms)
         size = math.prod(gram[_OLD, _OLD] for gram in grams)
         return scalar(np.sqrt(np.maximum(total, 0) / np.where(size > 0, size, 1)))
+
+    def _full_change(self, old: Separable) -> Any:
+        n, before = len(self.factors), old.full()
+        size = norm(before, n)
+        ratio = norm(self.full() - before, n) / where(size > 0, size, 1.0)
+        return scalar(ratio)
 
     def __repr__(self) -> str:
         return f"Separable{tuple(f.shape[-1] for f in self.factors)}"

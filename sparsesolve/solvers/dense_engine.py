@@ -78,7 +78,7 @@ class DenseEngine:
     """
 
     def __init__(self, problem: Any) -> None:
-        A, self.front, self.back = _without_snapshots(problem)
+        A, self.front, self.back = without_snapshots(problem)
         self.batch, self.core = problem.batch_shape, A.in_shape
         y, weights = problem.loss.y, problem.loss.weights
         xp = self.xp = array_namespace(y)
@@ -253,7 +253,7 @@ class DenseEngine:
         )
 
 
-def _without_snapshots(problem: Any) -> tuple[Operator, Shape, Shape]:
+def without_snapshots(problem: Any) -> tuple[Operator, Shape, Shape]:
     """Return the operator of one snapshot, and the snapshots' axes around it.
 
     All of the operator, and no axes, where variances or weights tell snapshots apart.

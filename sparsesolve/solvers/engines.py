@@ -10,8 +10,8 @@ from sparsesolve.separable import Separable
 from sparsesolve.solvers.cg_engine import ConjugateGradientEngine
 from sparsesolve.solvers.dense_engine import (
     DenseEngine,
-    _without_snapshots,
     first_variance,
+    without_snapshots,
 )
 from sparsesolve.solvers.kronecker_engine import KroneckerEngine
 from sparsesolve.solvers.missing_engine import MissingDataEngine, masked_parts
@@ -48,7 +48,7 @@ def posterior_engine(name: str, problem: Any, probes: int) -> tuple[Any, str]:
     separable = isinstance(first_variance(problem), Separable)
     if separable and problem.loss.weights is None and masked_parts(problem.A):
         return _kronecker(problem, probes), "as operator and variances are separable"
-    core = _without_snapshots(problem)[0]
+    core = without_snapshots(problem)[0]
     if not isinstance(core, Dense) and min(core.shape) > _SMALL:
         why = f"as there are more than {_SMALL} data and unknowns, and no matrix"
         return ConjugateGradientEngine(problem, probes), why

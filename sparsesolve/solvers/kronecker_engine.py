@@ -111,7 +111,7 @@ class KroneckerEngine:
         self, variance: Separable, noise: Any, warm: Any = None
     ) -> KroneckerMoments:
         """Return the moments; `noise` is of batch shape, `warm` not needed here."""
-        spectra = [self._spectrum(k, g) for k, g in enumerate(variance.factors)]
+        spectra = [self.spectrum(k, g) for k, g in enumerate(variance.factors)]
         z = self._project(self.y, [s[0] for s in spectra])
         self._last = self.kind(self, z, tuple(s[1:] for s in spectra), noise)
         return self._last
@@ -128,19 +128,20 @@ class KroneckerEngine:
     ) -> Array:
         """Return `n` draws of x - μ: prior draws less their own posterior means."""
         xp = self.xp
-        spectra = [self._spectrum(k, g) for k, g in enumerate(variance.factors)]
+        spectra = [self.spectrum(k, g) for k, g in enumerate(variance.factors)]
         root = xp.sqrt(variance.full())
         s = xp.sqrt(self.per_entry(noise))
         draws = []
         for _ in range(n):
-            x = root * self._normal(rng, (*self.batch, *self.sizes))
-            data = self._forward(x) + s * self._normal(rng, (*self.batch, *self.out))
+            x = root * self.normal(rng, (*self.batch, *self.sizes))
+            data = self.forward(x) + s * self.normal(rng, (*self.batch, *self.out))
             z = self._project(data, [s[0] for s in spectra])
             parts = tuple(part[1:] for part in spectra)
             draws.append(x - self.kind(self, z, parts, noise).mean)
         return xp.stack(draws)
 
-    def _forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Array:
+        """Apply the operator."""
         for k, a in enumerate(self.matrices):
             if a is not None:
                 x = mode_product(
@@ -163,7 +164,7 @@ class KroneckerEngine:
             y = mode_product(xp, y, matrices[i], places[i], n)
         return y
 
-    def _spectrum(self, k: int, g: Array) -> _Spectrum:
+    def spectrum(self, k: int, g: Array) -> _Spectrum:
         """Return Uᴴ, singular values, V and the roots of the variances of one factor.
 
         Uᴴ and V are None for an identity. The last one is remembered: updates of the
@@ -178,10 +179,11 @@ class KroneckerEngine:
 
     def _decompose(self, a: Array | None, g: Array) -> _Spectrum:
         xp = self.xp
-        if self.compiled:
+        if a is not None and self.compiled:
             from sparsesolve.solvers.kronecker_kernels import decompose
 
-            uh, s, v, root = decompose(a, g)
+            shared = g.size == 1 < a.shape[1]
+            uh, s, v, root = decompose(a, np.repeat(g, a.shape[1]) if shared else g)
             return uh, s, v, root
         root = xp.sqrt(g)
         if a is None:
@@ -220,7 +222,7 @@ class KroneckerEngine:
         value = self.xp.reshape(value, (*value.shape, *(1,) * len(self.sizes)))
         return as_dtype(value, self.real)
 
-    def _normal(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def normal(self, rng: np.random.Generator, shape: Shape) -> Array:
         """Draw standard normal numbers, E|.|² = 1."""
         draw = rng.standard_normal(shape)
         if self.is_complex:

@@ -137,8 +137,8 @@ class MissingDataEngine:
         done: list[Array] = []
         while len(done) < n:
             stack = (*engine.batch, min(self.probes, n - len(done)))
-            x = root * engine._normal(rng, (*stack, *engine.sizes))
-            data = engine._forward(x) + s * engine._normal(rng, (*stack, *engine.out))
+            x = root * engine.normal(rng, (*stack, *engine.sizes))
+            data = engine.forward(x) + s * engine.normal(rng, (*stack, *engine.out))
             data = (1 - self.missing) * data
             data = data + now.completion(data, None, stacked=True)
             x = x - root * now.whitened(data)
@@ -168,7 +168,7 @@ class MissingDataMoments:
     ) -> None:
         self.engine, self.factors, self.noise = engine, tuple(factors), noise
         self.start, self.n = start, engine.n_axes
-        spectra = [engine.all._spectrum(k, g) for k, g in enumerate(self.factors)]
+        spectra = [engine.all.spectrum(k, g) for k, g in enumerate(self.factors)]
         self.left = [_hermitian(rows) for rows, *_ in spectra]
         self.spectra = tuple(tuple(part[1:]) for part in spectra)
         self.right = [v for _, v, _ in self.spectra]

@@ -20,6 +20,7 @@ from sparsesolve.backends import (
     scalar,
     where,
 )
+from sparsesolve.priors.hierarchical import HierarchicalPrior
 from sparsesolve.solvers.base import (
     ARRAY_UNKNOWN,
     HIERARCHICAL_PRIOR,
@@ -55,6 +56,7 @@ _LINEAR = Need(
 
 class _Plan(NamedTuple):
     engine: Any
+    prior: Any
     noise: Any
     floor: Any
     choices: dict[str, str]
@@ -80,7 +82,10 @@ class State(NamedTuple):
     residual: Any
     """Relative change of hyperparameters and noise; 1 where entries were removed."""
     metrics: dict[str, Any]
-    """``evidence``, ``noise_variance`` and ``effective_parameters``, Σ shrinkage."""
+    """``evidence``, ``noise_variance`` and ``effective_parameters``, Σ shrinkage.
+
+    ``free_energy``, evidence plus `log_prior_bound`, of a prior that has one.
+    """
 
 
 @dataclass(frozen=True)
@@ -163,8 +168,8 @@ class VariationalEM(Solver):
             raise ValueError(f"engine is {self.engine!r}; wanted one of {ENGINES}")
         checks.positive_int("probes", self.probes)
         checks.positive("noise_floor", self.noise_floor)
-        if self.starts != 0:
-            checks.positive_int("starts", self.starts)
+        if self.starts != 0 and (type(self.starts) is not int or self.starts < 0):
+            raise ValueError(f"starts is {self.starts!r}; wanted an integer >= 0")
         if self.noise_variance is not None:
             given = checks.positive("noise_variance", self.noise_variance)
             object.__setattr__(self, "noise_variance", given)
@@ -181,7 +186,7 @@ class VariationalEM(Solver):
                     f"noise_variance is below {_LEAST_NOISE:g} of the data's mean "
                     "power, which double precision cannot resolve; give a larger one"
                 )
-            return _Plan(engine, noise, None, choices)
+            return _Plan(engine, problem.prior, noise, None, choices)
         if np.any(host(engine.power) == 0):
             raise ValueError(
                 "y is zero, from which no noise can be learned; give VariationalEM a "
@@ -192,7 +197,8 @@ class VariationalEM(Solver):
             f"below {self.noise_floor:g} of it"
         )
         floor = self.noise_floor * engine.power
-        return _Plan(engine, _FIRST_NOISE * engine.power, floor, choices)
+        noise = _FIRST_NOISE * engine.power
+        return _Plan(engine, problem.prior, noise, floor, choices)
 
     def _given_noise(self, problem: Any) -> Any:
         """Return the noise variance as a number, or a float64 array of batch shape."""
@@ -244,6 +250,7 @@ class VariationalEM(Solver):
                 hyper = new
                 now = plan.engine.moments(prior.variance(hyper), noise, now.leaves)
         residual = change(problem, hyper, state.hyper)
+        residual = np.where(prior.ready(hyper), residual, np.maximum(residual, 1))
         if plan.floor is not None:
             calm = residual < _SETTLED
             new = _next_noise(plan, noise, now)
@@ -320,6 +327,8 @@ def _state(
         "noise_variance": noise,
         "effective_parameters": plan.engine.n_data - now.freedom,
     }
+    if type(plan.prior).log_prior_bound is not HierarchicalPrior.log_prior_bound:
+        row["free_energy"] = now.evidence + plan.prior.log_prior_bound(hyper)
     return State(
         now.mean,
         hyper,
