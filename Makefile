@@ -13,7 +13,7 @@ PINS := setup.cfg pyproject.toml requirements/constraints.txt
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    image a radar scan, unmix a hyperspectral image into $(OUT)/"
+	@echo "make demo    image a radar scan, unmix a cube, estimate a channel into $(OUT)/"
 	@echo "make test    run the tests (pytest -q)"
 	@echo "make check   lint, format, types, lines of the core"
 	@echo "make bench   run the benchmarks"
@@ -23,6 +23,7 @@ help:
 demo: $(VENV)/.core
 	$(BIN)/sparsesolve demo radar --out $(OUT)
 	$(BIN)/sparsesolve demo unmixing --out $(OUT)/unmixing
+	$(BIN)/sparsesolve demo channel --out $(OUT)/channel
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q

@@ -23,7 +23,7 @@ HEAVY = "cupy h5py matplotlib numba pylops pyproximal skimage torch".split()
 # here lies in the middle: losses, problem, the loop, solvers, files.
 LAYERS = {
     **dict.fromkeys(("backends", "checks", "kernels", "lanes", "memory"), 0),
-    "separable": 0,
+    **dict.fromkeys(("separable", "separable_kernels"), 0),
     **dict.fromkeys(("operators", "priors"), 1),
     "applications": 3,
     **dict.fromkeys(("cli", "cli_by_kind", "cli_options"), 4),

@@ -24,10 +24,10 @@ class CompiledMoments(KroneckerMoments):
 
     @cached_property
     def mean(self) -> Array:
-        from sparsesolve.solvers.kronecker_kernels import outer
+        from sparsesolve.solvers.kronecker_kernels import scaled
 
-        roots = outer(tuple(root for _, _, root in self.spectra))
-        return self.whitened * roots.reshape(self.engine.sizes)
+        roots = tuple(root for _, _, root in self.spectra)
+        return scaled(self.whitened.reshape(-1), roots).reshape(self.engine.sizes)
 
     @cached_property
     def whitened(self) -> Array:
@@ -39,8 +39,11 @@ class CompiledMoments(KroneckerMoments):
 
     @cached_property
     def evidence(self) -> float:
+        from sparsesolve.solvers.kronecker_kernels import sum_of_logs
+
         engine, s2 = self.engine, float(self.noise_variance)
-        logs, quadratic, *_ = self._passed[2]
+        logs = sum_of_logs(tuple(s for s, _, _ in self.spectra), s2)
+        quadratic = self._passed[2][0]
         circle = math.log(math.pi if engine.is_complex else 2 * math.pi)
         cost = engine.n_data * circle + logs + self._unreached * math.log(s2)
         cost = cost + quadratic + float(self._outside) / s2
@@ -48,17 +51,17 @@ class CompiledMoments(KroneckerMoments):
 
     @cached_property
     def misfit(self) -> float:
-        return float(self._passed[2][2] + self._outside)
+        return float(self._passed[2][1] + self._outside)
 
     @cached_property
     def freedom(self) -> float:
-        return float(self.engine.n_data - self._passed[2][3])
+        return float(self.engine.n_data - self._passed[2][2])
 
     @cached_property
     def _outside(self) -> Any:
         if self._unreached == 0:
             return 0.0
-        return max(float(self.engine.energy) - self._passed[2][4], 0.0)
+        return max(float(self.engine.energy) - self._passed[2][3], 0.0)
 
     def marginals(self, axis: int, n_axes: int) -> tuple[Array, Array]:
         from sparsesolve.solvers.kronecker_kernels import marginals

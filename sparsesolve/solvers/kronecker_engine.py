@@ -89,6 +89,7 @@ class KroneckerEngine:
         )
         self.sizes = tuple(a if isinstance(a, int) else a.shape[1] for a in parts)
         self.out = tuple(a if isinstance(a, int) else a.shape[0] for a in parts)
+        self.out_lengths = np.array(self.out)
         self.n_data = float(math.prod(self.out))
         self.energy = xp.sum(abs_squared(y), axis=self.axes(y), dtype=xp.float64)
         self.power = scalar(self.energy / self.n_data)
@@ -155,7 +156,7 @@ class KroneckerEngine:
             from sparsesolve.solvers.kronecker_kernels import multiply
 
             rows = tuple(uh for uh in bases if uh is not None)
-            z = multiply(y.reshape(-1), rows, np.array(self.out))
+            z = multiply(y.reshape(-1), rows, self.out_lengths)
             return z.reshape([len(uh) for uh in rows])
         xp, n = self.xp, len(self.sizes)
         places = [k for k, uh in enumerate(bases) if uh is not None]

@@ -81,29 +81,43 @@ def outer(factors: Any) -> Array:
     return product
 
 
+@njit(cache=True, error_model="numpy")
+def scaled(x: Array, factors: Any) -> Array:
+    """Return `x`, flat, times the outer product of `factors`."""
+    out, weights = np.empty_like(x), outer(factors)
+    for i in range(x.size):
+        out[i] = x[i] * weights[i]
+    return out
+
+
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def weights(
     z: Array, values: Any, noise: float
-) -> tuple[Array, Array, tuple[float, float, float, float, float]]:
-    """Return √P Z/D, P/D and five sums.
-
-    log D, |Z|²/D, |Z|² (s²/D)², P/D and |Z|².
-    """
+) -> tuple[Array, Array, tuple[float, float, float, float]]:
+    """Return √P Z/D, P/D and the sums of |Z|²/D, |Z|² (s²/D)², P/D and |Z|²."""
     roots = outer(values)
     weighted, share = np.empty_like(z), np.empty(z.size)
-    logs = quadratic = misfit = explained = energy = 0.0
+    quadratic = misfit = explained = energy = 0.0
     for i in range(z.size):
         root = roots[i]
         total = noise + root * root
         power = z[i].real ** 2 + z[i].imag ** 2
         weighted[i] = z[i] * (root / total)
         share[i] = root * root / total
-        logs += np.log(total)
         quadratic += power / total
         misfit += power * (noise / total) ** 2
         explained += share[i]
         energy += power
-    return weighted, share, (logs, quadratic, misfit, explained, energy)
+    return weighted, share, (quadratic, misfit, explained, energy)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def sum_of_logs(values: Any, noise: float) -> float:
+    """Return Σ log D."""
+    logs = 0.0
+    for root in outer(values):
+        logs += np.log(noise + root * root)
+    return logs
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
