@@ -12,6 +12,19 @@ from sparsesolve.backends import Array
 from sparsesolve.solvers.kronecker_moments import KroneckerMoments
 
 
+def compiled_moments(engine: Any, spectra: Any, noise: Any) -> CompiledMoments:
+    """Return the moments for these spectra, their data and weights in one call."""
+    from sparsesolve.solvers.kronecker_kernels import projected
+
+    bases, values = (tuple(s[i] for s in spectra) for i in (0, 1))
+    y, lengths = engine.y.reshape(-1), engine.out_lengths
+    z, passed = projected(y, bases, lengths, values, float(noise))
+    z = z.reshape([len(s) for s in values])
+    now = CompiledMoments(engine, z, tuple(s[1:] for s in spectra), noise)
+    now._passed = passed
+    return now
+
+
 class CompiledMoments(KroneckerMoments):
     """The same moments, their arrays and sums made in one pass."""
 

@@ -25,7 +25,7 @@ from sparsesolve.mode_products import kronecker_parts, mode_product
 from sparsesolve.operators.kronecker import mode_order
 from sparsesolve.separable import Separable
 from sparsesolve.solvers.dense_engine import first_variance
-from sparsesolve.solvers.kronecker_compiled import CompiledMoments
+from sparsesolve.solvers.kronecker_compiled import CompiledMoments, compiled_moments
 from sparsesolve.solvers.kronecker_moments import KroneckerMoments
 from sparsesolve.solvers.posterior import hermitian
 
@@ -113,6 +113,9 @@ class KroneckerEngine:
     ) -> KroneckerMoments:
         """Return the moments; `noise` is of batch shape, `warm` not needed here."""
         spectra = [self.spectrum(k, g) for k, g in enumerate(variance.factors)]
+        if self.compiled:
+            self._last = compiled_moments(self, spectra, noise)
+            return self._last
         z = self._project(self.y, [s[0] for s in spectra])
         self._last = self.kind(self, z, tuple(s[1:] for s in spectra), noise)
         return self._last

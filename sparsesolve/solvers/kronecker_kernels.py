@@ -111,6 +111,15 @@ def weights(
     return weighted, share, (quadratic, misfit, explained, energy)
 
 
+@njit(cache=True, error_model="numpy")
+def projected(
+    y: Array, bases: Any, sizes: Array, values: Any, noise: float
+) -> tuple[Array, tuple[Array, Array, tuple[float, float, float, float]]]:
+    """Return Z = Y ×ₖ Uₖᴴ of these Uₖᴴ, and its `weights`."""
+    z = multiply(y, bases, sizes)
+    return z, weights(z, values, noise)
+
+
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def sum_of_logs(values: Any, noise: float) -> float:
     """Return Σ log D."""
