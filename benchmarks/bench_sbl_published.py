@@ -35,6 +35,7 @@ SIZES = {
     "96x128, 96x128, 48x64": ((96, 96, 48), (128, 128, 64)),
 }
 REPEATS = 9
+ROUNDS = 9
 
 
 def published(measurement, update):
@@ -104,7 +105,7 @@ def floor_seconds(sizes, rate, n_posteriors):
     rows, columns = sizes
     factors = [rng.standard_normal(s) for s in zip(rows, columns, strict=True)]
     decompositions = sum(
-        cpu_seconds(lambda a=a: np.linalg.svd(a, full_matrices=False), 50)
+        cpu_seconds(lambda a=a: np.linalg.svd(a, full_matrices=False), 9)
         for a in factors
     )
     data = float(np.prod(rows))
@@ -128,7 +129,8 @@ def iterations(update="mm"):
     """Print one iteration at several sizes beside its floor.
 
     "E and M steps" are a posterior and an update for each factor; the whole iteration
-    adds the mean, the evidence and the stopping rule.
+    adds the mean, the evidence and the stopping rule. Floor and both are measured in
+    turn, and ratios are medians over the rounds.
     """
     rate = peak_rate()
     print(f"\nPeak rate of a product: {rate / 1e9:.0f} Gflop/s.\n")
@@ -144,15 +146,25 @@ def iterations(update="mm"):
         state = solver.init(problem, plan, None, np.random.default_rng(0))
         for _ in range(3):
             state = solver.step(problem, plan, state)
-        repeats = 500 if np.prod(sizes[1]) < 10**5 else 7
+        repeats = 50 if np.prod(sizes[1]) < 10**5 else 2
         steps = functools.partial(sweep, problem.prior, plan.engine, state, noise)
         whole = functools.partial(solver.step, problem, plan, state)
-        floor = floor_seconds(sizes, rate, n_posteriors=3)
-        inner, outer = (cpu_seconds(run, repeats) for run in (steps, whole))
+        rounds = np.array(
+            [
+                (
+                    floor_seconds(sizes, rate, n_posteriors=3),
+                    cpu_seconds(steps, repeats),
+                    cpu_seconds(whole, repeats),
+                )
+                for _ in range(ROUNDS)
+            ]
+        )
+        floor, inner, outer = np.median(rounds, axis=0)
+        first, second = np.median(rounds[:, 1:] / rounds[:, :1], axis=0)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
             f"| {name} | {np.prod(sizes[1])} | {1e3 * floor:.3g} | {1e3 * inner:.3g} | "
-            f"{inner / floor:.2f} | {1e3 * outer:.3g} | {outer / floor:.2f} | "
+            f"{first:.2f} | {1e3 * outer:.3g} | {second:.2f} | "
             f"{memory:.0f} |",
             flush=True,
         )

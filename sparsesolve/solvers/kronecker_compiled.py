@@ -14,12 +14,11 @@ from sparsesolve.solvers.kronecker_moments import KroneckerMoments
 
 def compiled_moments(engine: Any, spectra: Any, noise: Any) -> CompiledMoments:
     """Return the moments for these spectra, their data and weights in one call."""
-    from sparsesolve.solvers.kronecker_kernels import projected
-
-    bases, values = (tuple(s[i] for s in spectra) for i in (0, 1))
-    y, lengths = engine.y.reshape(-1), engine.out_lengths
-    z, passed = projected(y, bases, lengths, values, float(noise))
-    z = z.reshape([len(s) for s in values])
+    bases, values, _, _ = zip(*spectra, strict=True)
+    z, passed = engine.kernels.projected(
+        engine.flat, bases, engine.out_lengths, values, float(noise)
+    )
+    z = z.reshape([s.size for s in values])
     now = CompiledMoments(engine, z, tuple(s[1:] for s in spectra), noise)
     now._passed = passed
     return now
@@ -30,32 +29,29 @@ class CompiledMoments(KroneckerMoments):
 
     @cached_property
     def _passed(self) -> Any:
-        from sparsesolve.solvers.kronecker_kernels import weights
-
         values = tuple(s for s, _, _ in self.spectra)
-        return weights(self.z.reshape(-1), values, float(self.noise_variance))
+        return self.engine.kernels.weights(
+            self.z.reshape(-1), values, float(self.noise_variance)
+        )
 
     @cached_property
     def mean(self) -> Array:
-        from sparsesolve.solvers.kronecker_kernels import scaled
-
         roots = tuple(root for _, _, root in self.spectra)
-        return scaled(self.whitened.reshape(-1), roots).reshape(self.engine.sizes)
+        whitened = self.whitened.reshape(-1)
+        scaled = self.engine.kernels.scaled(whitened, roots)
+        return scaled.reshape(self.engine.sizes)
 
     @cached_property
     def whitened(self) -> Array:
-        from sparsesolve.solvers.kronecker_kernels import multiply
-
         bases = tuple(v for _, v, _ in self.spectra)
         sizes = np.array(self.z.shape)
-        return multiply(self._passed[0], bases, sizes).reshape(self.engine.sizes)
+        flat = self.engine.kernels.multiply(self._passed[0], bases, sizes)
+        return flat.reshape(self.engine.sizes)
 
     @cached_property
     def evidence(self) -> float:
-        from sparsesolve.solvers.kronecker_kernels import sum_of_logs
-
         engine, s2 = self.engine, float(self.noise_variance)
-        logs = sum_of_logs(tuple(s for s, _, _ in self.spectra), s2)
+        logs = engine.kernels.sum_of_logs(tuple(s for s, _, _ in self.spectra), s2)
         quadratic = self._passed[2][0]
         circle = math.log(math.pi if engine.is_complex else 2 * math.pi)
         cost = engine.n_data * circle + logs + self._unreached * math.log(s2)
@@ -77,10 +73,9 @@ class CompiledMoments(KroneckerMoments):
         return max(float(self.engine.energy) - self._passed[2][3], 0.0)
 
     def marginals(self, axis: int, n_axes: int) -> tuple[Array, Array]:
-        from sparsesolve.solvers.kronecker_kernels import marginals
-
         k = axis % n_axes
         weighted, share, _ = self._passed
         before = math.prod(self.z.shape[:k])
-        found, expected = marginals(weighted, share, self.spectra[k][1], before)
+        v = self.spectra[k][1]
+        found, expected = self.engine.kernels.marginals(weighted, share, v, before)
         return found, expected

@@ -101,6 +101,10 @@ class KroneckerEngine:
         whole = self.place == "numpy" and not self.batch and self.dtype == self.double
         self.compiled = whole and all(a is not None for a in self.matrices)
         self.kind = CompiledMoments if self.compiled else KroneckerMoments
+        if self.compiled:
+            from sparsesolve.solvers import kronecker_kernels
+
+            self.kernels, self.flat = kronecker_kernels, y.reshape(-1)
         self._known: list[tuple[Array, _Spectrum] | None] = [None] * len(parts)
         self._last: KroneckerMoments | None = None
         shapes = " x ".join(
@@ -156,10 +160,8 @@ class KroneckerEngine:
     def _project(self, y: Array, bases: list[Array | None]) -> Array:
         """Return Y ×ₖ Uₖᴴ, the modes in the order that costs least."""
         if self.compiled:
-            from sparsesolve.solvers.kronecker_kernels import multiply
-
             rows = tuple(uh for uh in bases if uh is not None)
-            z = multiply(y.reshape(-1), rows, self.out_lengths)
+            z = self.kernels.multiply(y.reshape(-1), rows, self.out_lengths)
             return z.reshape([len(uh) for uh in rows])
         xp, n = self.xp, len(self.sizes)
         places = [k for k, uh in enumerate(bases) if uh is not None]
@@ -184,10 +186,9 @@ class KroneckerEngine:
     def _decompose(self, a: Array | None, g: Array) -> _Spectrum:
         xp = self.xp
         if a is not None and self.compiled:
-            from sparsesolve.solvers.kronecker_kernels import decompose
-
             shared = g.size == 1 < a.shape[1]
-            uh, s, v, root = decompose(a, np.repeat(g, a.shape[1]) if shared else g)
+            g = np.repeat(g, a.shape[1]) if shared else g
+            uh, s, v, root = self.kernels.decompose(a, g)
             return uh, s, v, root
         root = xp.sqrt(g)
         if a is None:

@@ -69,10 +69,11 @@ def multiply(x: Array, matrices: Any, sizes: Array) -> Array:
 
 
 @njit(cache=True, error_model="numpy")
-def outer(factors: Any) -> Array:
-    """Return the outer product, flat."""
+def leading(factors: Any) -> Array:
+    """Return the outer product of all but the last of the factors, flat."""
     product = np.ones(1)
-    for factor in factors:
+    for k in range(len(factors) - 1):
+        factor = factors[k]
         new = np.empty(product.size * factor.size)
         for i in range(product.size):
             for j in range(factor.size):
@@ -84,9 +85,11 @@ def outer(factors: Any) -> Array:
 @njit(cache=True, error_model="numpy")
 def scaled(x: Array, factors: Any) -> Array:
     """Return `x`, flat, times the outer product of `factors`."""
-    out, weights = np.empty_like(x), outer(factors)
-    for i in range(x.size):
-        out[i] = x[i] * weights[i]
+    out, first, last = np.empty_like(x), leading(factors), factors[len(factors) - 1]
+    for i in range(first.size):
+        for j in range(last.size):
+            n = i * last.size + j
+            out[n] = x[n] * (first[i] * last[j])
     return out
 
 
@@ -95,19 +98,21 @@ def weights(
     z: Array, values: Any, noise: float
 ) -> tuple[Array, Array, tuple[float, float, float, float]]:
     """Return √P Z/D, P/D and the sums of |Z|²/D, |Z|² (s²/D)², P/D and |Z|²."""
-    roots = outer(values)
+    first, last = leading(values), values[len(values) - 1]
     weighted, share = np.empty_like(z), np.empty(z.size)
     quadratic = misfit = explained = energy = 0.0
-    for i in range(z.size):
-        root = roots[i]
-        total = noise + root * root
-        power = z[i].real ** 2 + z[i].imag ** 2
-        weighted[i] = z[i] * (root / total)
-        share[i] = root * root / total
-        quadratic += power / total
-        misfit += power * (noise / total) ** 2
-        explained += share[i]
-        energy += power
+    for i in range(first.size):
+        for j in range(last.size):
+            n = i * last.size + j
+            root = first[i] * last[j]
+            inverse = 1 / (noise + root * root)
+            power = z[n].real ** 2 + z[n].imag ** 2
+            weighted[n] = z[n] * (root * inverse)
+            share[n] = root * root * inverse
+            quadratic += power * inverse
+            misfit += power * (noise * inverse) ** 2
+            explained += share[n]
+            energy += power
     return weighted, share, (quadratic, misfit, explained, energy)
 
 
@@ -123,9 +128,11 @@ def projected(
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def sum_of_logs(values: Any, noise: float) -> float:
     """Return Σ log D."""
-    logs = 0.0
-    for root in outer(values):
-        logs += np.log(noise + root * root)
+    first, last, logs = leading(values), values[len(values) - 1], 0.0
+    for i in range(first.size):
+        for j in range(last.size):
+            root = first[i] * last[j]
+            logs += np.log(noise + root * root)
     return logs
 
 

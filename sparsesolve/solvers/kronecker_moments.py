@@ -18,7 +18,7 @@ class KroneckerMoments:
     """Moments that are computed, and kept, once they are asked for."""
 
     def __init__(self, engine: Any, z: Array, spectra: Any, noise: Any) -> None:
-        self.engine, self.z, self.spectra = engine, z, tuple(map(tuple, spectra))
+        self.engine, self.z, self.spectra = engine, z, tuple(spectra)
         self.n = len(engine.sizes)
         self.leaves = z, self.spectra
         self.noise_variance = noise
