@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparsesolve.mode_products import kronecker_parts
+from sparsesolve.operators.base import Operator
 from sparsesolve.operators.dense import Dense
 from sparsesolve.separable import Separable
 from sparsesolve.solvers.cg_engine import ConjugateGradientEngine
@@ -19,6 +20,8 @@ from sparsesolve.solvers.missing_engine import MissingDataEngine, masked_parts
 ENGINES = "auto", "kronecker", "dense", "cg"
 
 _SMALL = 1000
+# Up to here a dense posterior takes no longer than one with missing data, and is exact.
+_QUICK = 2e9
 
 
 def posterior_engine(name: str, problem: Any, probes: int) -> tuple[Any, str]:
@@ -28,9 +31,10 @@ def posterior_engine(name: str, problem: Any, probes: int) -> tuple[Any, str]:
     ----------
     name : str
         One of `ENGINES`. "auto" takes "kronecker" for separable variances under a
-        Kronecker product of matrices and identities, entries missing or not, without
-        weights; else "dense" for at most 1000 data or unknowns (of one snapshot) and
-        for a matrix, if memory suffices; else "cg".
+        Kronecker product of matrices and identities without weights; with entries
+        missing only from 2e9 operations of a dense posterior on. Else "dense" for at
+        most 1000 data or unknowns (of one snapshot) and for a matrix, if memory
+        suffices; else "cg".
     probes : int
         Random vectors of the engines that need them.
 
@@ -46,9 +50,11 @@ def posterior_engine(name: str, problem: Any, probes: int) -> tuple[Any, str]:
     if name == "cg":
         return ConjugateGradientEngine(problem, probes), ""
     separable = isinstance(first_variance(problem), Separable)
-    if separable and problem.loss.weights is None and masked_parts(problem.A):
-        return _kronecker(problem, probes), "as operator and variances are separable"
     core = without_snapshots(problem)[0]
+    structured = separable and problem.loss.weights is None and masked_parts(problem.A)
+    whole = structured and kronecker_parts(problem.A) is not None
+    if whole or (structured and _operations(core) > _QUICK):
+        return _kronecker(problem, probes), "as operator and variances are separable"
     if not isinstance(core, Dense) and min(core.shape) > _SMALL:
         why = f"as there are more than {_SMALL} data and unknowns, and no matrix"
         return ConjugateGradientEngine(problem, probes), why
@@ -59,6 +65,11 @@ def posterior_engine(name: str, problem: Any, probes: int) -> tuple[Any, str]:
     except MemoryError:
         why = "as a dense factorisation would not fit into memory"
         return ConjugateGradientEngine(problem, probes), why
+
+
+def _operations(core: Operator) -> float:
+    """Of one dense posterior."""
+    return 4.0 * min(core.shape) ** 2 * max(core.shape)
 
 
 def _kronecker(problem: Any, probes: int) -> KroneckerEngine | MissingDataEngine:

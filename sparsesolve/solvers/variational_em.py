@@ -104,9 +104,10 @@ class VariationalEM(Solver):
         default, which needs data that the model cannot fit entirely.
     engine : "auto", "kronecker", "dense" or "cg"
         Where posteriors come from. By default "kronecker" for a Kronecker product of
-        matrices and identities, whole or with entries missing (`Mask`), with separable
-        variances and without weights; else "dense" for at most 1000 data or unknowns
-        and for matrices, if memory suffices; else "cg", products with the operator.
+        matrices and identities with separable variances and without weights, also with
+        entries missing (`Mask`) unless a dense posterior is as quick; else "dense" for
+        at most 1000 data or unknowns and for matrices, if memory suffices; else "cg",
+        products with the operator.
     elimination : bool
         Once the variances have settled to 1e-3, remove what the evidence does not bear
         and fit the rest again: a candidate of the prior is taken if it costs at most
