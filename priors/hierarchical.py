@@ -30,7 +30,8 @@ class HierarchicalPrior(ABC):
         Whitened power and shrinkage summed over all of the unknown's `n_axes` axes but
         one; cheaper than those where variances are separable.
     ``unsure``
-        Axes along which too many entries are left to be the only sparse explanation.
+        Along which axes too many entries are left to be the only sparse explanation:
+        NumPy booleans, (*batch, axes), or False.
 
     Attributes
     ----------
@@ -85,13 +86,15 @@ class HierarchicalPrior(ABC):
         return []
 
     def restart(
-        self, hyper: dict[str, Array], posterior: Any, rng: Any
-    ) -> dict[str, Array] | None:
-        """Return another start, where the fit found may be a poor local one, or None.
+        self, hyper: dict[str, Array], posterior: Any, rngs: Any
+    ) -> tuple[dict[str, Array], Any]:
+        """Return another start, and where the fit found may be a poor local one.
 
-        The solver fits from there and keeps what the evidence prefers.
+        `rngs` is an object array of a generator for each problem of the batch, the
+        place NumPy booleans of that shape, or False. The solver fits from there and
+        keeps what the evidence prefers.
         """
-        return None
+        return hyper, False
 
     def with_lam(self, lam: Any) -> Self:
         """Refuse: the data set the weight of a hierarchical prior."""

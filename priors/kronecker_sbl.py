@@ -189,18 +189,21 @@ class KroneckerSBL(HierarchicalPrior):
         return hyper if same else pruned
 
     def restart(
-        self, hyper: dict[str, Array], posterior: Any, rng: Any
-    ) -> dict[str, Array] | None:
+        self, hyper: dict[str, Array], posterior: Any, rngs: Any
+    ) -> tuple[dict[str, Array], Any]:
         """Draw one factor anew where it has not become sparse: see `unsure`."""
-        axes = [k for k in posterior.unsure if _name(k) in hyper]
-        if not axes:
-            return None
-        name = _name(axes[int(rng.integers(len(axes)))])
-        g = hyper[name]
-        draw = np.exp(_SPREAD * rng.standard_normal(g.shape[-1]))
-        xp = array_namespace(g)
-        draw = xp.astype(to_device(draw, device_of(g)), g.dtype)
-        return hyper | {name: draw * xp.max(g, axis=-1, keepdims=True)}
+        draws = {name: np.zeros(g.shape) for name, g in hyper.items()}
+        shape = (*rngs.shape, len(self.x_shape or ()))
+        unsure = np.broadcast_to(posterior.unsure, shape)
+        for index in np.ndindex(rngs.shape):
+            names = [_name(k) for k in self._axes if unsure[index][k]]
+            if names:
+                draw = draws[names[int(rngs[index].integers(len(names)))]]
+                draw[index] = np.exp(
+                    _SPREAD * rngs[index].standard_normal(draw.shape[-1])
+                )
+        there = np.any([np.any(draw > 0, axis=-1) for draw in draws.values()], axis=0)
+        return {name: _redrawn(g, draws[name]) for name, g in hyper.items()}, there
 
     def candidates(
         self, hyper: dict[str, Array], posterior: Any
@@ -248,6 +251,13 @@ class KroneckerSBL(HierarchicalPrior):
 
 def _name(k: int) -> str:
     return f"factor_{k}"
+
+
+def _redrawn(g: Array, draw: Any) -> Array:
+    """Return `draw` in units of the largest entry, `g` where it is zero."""
+    xp = array_namespace(g)
+    draw = xp.astype(to_device(draw, device_of(g)), g.dtype)
+    return xp.where(draw > 0, draw * xp.max(g, axis=-1, keepdims=True), g)
 
 
 def _without(g: Array, gone: Any) -> Array:

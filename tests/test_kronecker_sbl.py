@@ -186,6 +186,21 @@ def test_variances_below_the_noise_do_not_cancel():
         np.testing.assert_allclose(found.variance, exact, rtol=rtol)
 
 
+def test_single_precision_keeps_what_little_is_unknown_and_unexplained():
+    """Nearly all of a leading variance is seen, nearly all of the data explained."""
+    factors = [a.astype("float32") for a in factors_of(((4, 6), (3, 5)))]
+    y = random((4, 3), "float32", 3)
+    for least, noise in ((1e-6, 1e-9), (1.0, 1e-7)):
+        gammas = [np.full(n, least, "float32") for n in (6, 5)]
+        gammas[0][[1, 4]], gammas[1][2] = 1.0, 2.0
+        problem = problem_of(factors, y)
+        single = moments_of(problem, gammas, noise)
+        wide = [a.astype("float64") for a in factors]
+        double = moments_of(problem_of(wide, y.astype("float64")), gammas, noise)
+        np.testing.assert_allclose(single.variance, double.variance, rtol=1e-5)
+        assert single.freedom == pytest.approx(double.freedom, rel=1e-5)
+
+
 def test_the_posterior_does_not_depend_on_the_order_of_the_modes():
     shapes = SHAPES["three"]
     factors, gammas = factors_of(shapes, "complex128"), variances(shapes)
@@ -661,6 +676,23 @@ def test_a_batch_is_a_loop(device, dtype, update):
             found = to_numpy(getattr(batch.posterior, name))[k]
             two = getattr(one.posterior, name)
             np.testing.assert_allclose(found, two, rtol=10 * rtol, atol=rtol * scale**2)
+
+
+def test_a_batch_is_a_loop_with_further_starts_too():
+    """Only the first problem needs any."""
+    factors, _, hard, _ = draw(25, 25)
+    easy = ss.operators.Kronecker(*factors)(draw(3, 25)[1])
+    y = np.stack([hard, easy + 0.05 * random(easy.shape, easy.dtype, 3)])
+    solver = ss.VariationalEM(starts=3)
+    batch = ss.solve(problem_of(factors, y), solver)
+    once = ss.solve(problem_of(factors, y), ss.VariationalEM(starts=0))
+    gain = batch.posterior.log_evidence - once.posterior.log_evidence
+    assert (gain > 1).tolist() == [True, False]
+    for k, v in enumerate(y):
+        one = ss.solve(problem_of(factors, v), solver)
+        assert (batch.n_iter[k], batch.status[k]) == (one.n_iter, one.status)
+        scale = np.abs(one.x).max()
+        np.testing.assert_allclose(batch.x[k], one.x, atol=1e-8 * scale)
 
 
 def test_a_batch_has_its_own_noise_variances():

@@ -107,9 +107,9 @@ class ConjugateGradientMoments:
         return scalar(cost * (-1.0 if engine.is_complex else -0.5))
 
     @property
-    def unsure(self) -> tuple[int, ...]:
-        """Axes of which no more is known than that all is explained: none here."""
-        return ()
+    def unsure(self) -> bool:
+        """Of no axis is it known whether its entries are the only explanation."""
+        return False
 
     def marginals(self, axis: int, n_axes: int) -> tuple[Array, Array]:
         """Return whitened power and shrinkage summed over all axes but one."""

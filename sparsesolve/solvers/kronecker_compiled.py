@@ -64,7 +64,7 @@ class CompiledMoments(KroneckerMoments):
 
     @cached_property
     def freedom(self) -> float:
-        return float(self.engine.n_data - self._passed[2][2])
+        return float(self._unreached + self._passed[2][2])
 
     @cached_property
     def _outside(self) -> Any:

@@ -97,10 +97,10 @@ def scaled(x: Array, factors: Any) -> Array:
 def weights(
     z: Array, values: Any, noise: float
 ) -> tuple[Array, Array, tuple[float, float, float, float]]:
-    """Return √P Z/D, P/D and the sums of |Z|²/D, |Z|² (s²/D)², P/D and |Z|²."""
+    """Return √P Z/D, P/D and the sums of |Z|²/D, |Z|² (s²/D)², s²/D and |Z|²."""
     first, last = leading(values), values[len(values) - 1]
     weighted, share = np.empty_like(z), np.empty(z.size)
-    quadratic = misfit = explained = energy = 0.0
+    quadratic = misfit = freedom = energy = 0.0
     for i in range(first.size):
         for j in range(last.size):
             n = i * last.size + j
@@ -111,9 +111,9 @@ def weights(
             share[n] = root * root * inverse
             quadratic += power * inverse
             misfit += power * (noise * inverse) ** 2
-            explained += share[n]
+            freedom += noise * inverse
             energy += power
-    return weighted, share, (quadratic, misfit, explained, energy)
+    return weighted, share, (quadratic, misfit, freedom, energy)
 
 
 @njit(cache=True, error_model="numpy")

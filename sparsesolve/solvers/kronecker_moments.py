@@ -63,15 +63,7 @@ class KroneckerMoments:
     @cached_property
     def variance(self) -> Array:
         # 1 - shrinkage without cancelling where the data say much
-        xp = self.engine.xp
-        rows = [
-            xp.ones_like(self._real(s))
-            if v is None
-            else self._real(xp.sum(abs_squared(v), axis=-1))
-            for s, v, _ in self.spectra
-        ]
-        inside = self._expand(self.noise / self.total, abs_squared)
-        slack = inside + xp.clip(1 - Separable(rows).full(), 0, None)
+        slack = self._expand(self.noise / self.total, abs_squared) + self._unseen()
         gamma = Separable(self._real(root) ** 2 for _, _, root in self.spectra).full()
         return self._full(gamma * slack)
 
@@ -93,8 +85,8 @@ class KroneckerMoments:
 
     @cached_property
     def freedom(self) -> Any:
-        explained = self._sum(self.root_power**2 / self.total)
-        return scalar(self.engine.n_data - explained)
+        # not n_data less what is explained: single precision would leave nothing of it
+        return scalar(self._sum(self.noise / self.total) + self._unreached)
 
     def marginals(self, axis: int, n_axes: int) -> tuple[Array, Array]:
         """Return whitened power and shrinkage summed over all axes but one.
@@ -114,17 +106,19 @@ class KroneckerMoments:
         return found, expected
 
     @property
-    def unsure(self) -> tuple[int, ...]:
-        """Axes along which more entries are left than half as many as the data have.
+    def unsure(self) -> Any:
+        """Along which axes more entries are left than half as many as the data have.
 
-        Fewer would be the only sparse explanation (Donoho and Elad, PNAS 100(5), 2003).
+        Booleans, (*batch, axes). Fewer would be the only sparse explanation (Donoho and
+        Elad, PNAS 100(5), 2003).
         """
-        sizes = zip(self.engine.out, self.engine.sizes, strict=True)
-        return tuple(
-            k
-            for k, (m, n) in enumerate(sizes)
-            if m < n
-            and np.any(np.sum(to_numpy(self.spectra[k][2]) > 0, axis=-1) > m / 2)
+        sizes = zip(self.engine.out, self.engine.sizes, self.spectra, strict=True)
+        return np.stack(
+            [
+                np.sum(to_numpy(root) > 0, axis=-1) > (m / 2 if m < n else n)
+                for m, n, (_, _, root) in sizes
+            ],
+            axis=-1,
         )
 
     @cached_property
@@ -146,6 +140,23 @@ class KroneckerMoments:
     def _unreached(self) -> float:
         n_batch = len(self.engine.batch)
         return float(self.engine.n_data - math.prod(self.z.shape[n_batch:]))
+
+    def _unseen(self) -> Any:
+        """1 - ⊗ Σ|Vₖ|², the share of each variance that no data reach.
+
+        Factor by factor, each complement taken in double precision: of the product,
+        single precision would leave nothing where it is close to one.
+        """
+        xp = self.engine.xp
+        seen: Any = 1.0
+        unseen: Any = 0.0
+        for k, (_, v, _) in enumerate(self.spectra):
+            if v is not None:
+                share = xp.sum(abs_squared(v), axis=-1)
+                rest = self._real(xp.clip(1 - share, 0, None))
+                unseen = unseen + seen * along(rest, k, self.n)
+                seen = seen * along(self._real(share), k, self.n)
+        return unseen
 
     def _weighted(self) -> Array:
         return self.z * (self.root_power / self.total)

@@ -237,7 +237,7 @@ class MissingDataMoments:
         return self.completed.misfit
 
     @property
-    def unsure(self) -> tuple[int, ...]:
+    def unsure(self) -> Any:
         """As of `KroneckerMoments`."""
         return self.completed.unsure
 

@@ -40,9 +40,9 @@ class Moments(NamedTuple):
     """Data entries minus the sum of `shrinkage`, batch shape."""
 
     @property
-    def unsure(self) -> tuple[int, ...]:
-        """Axes of which no more is known than that all is explained: none here."""
-        return ()
+    def unsure(self) -> bool:
+        """Of no axis is it known whether its entries are the only explanation."""
+        return False
 
     @property
     def leaves(self) -> tuple[Any, ...]:

@@ -269,29 +269,42 @@ class VariationalEM(Solver):
 
     def _restarted(self, problem: Any, plan: _Plan, state: State, wanted: Any) -> State:
         """Fit once more from another start; keep what the evidence prefers."""
-        tries, prior = np.asarray(host(state.tries)), problem.prior
+        tries = np.asarray(host(state.tries))
         now = plan.engine.restored(state.moments, state.noise)
-        rng = np.random.default_rng([state.seed, int(tries[wanted].min())])
-        start = prior.restart(state.hyper, now, rng)
-        if start is None:
-            return state._replace(tries=np.where(wanted, self.starts, tries))
-        first = plan.engine.moments(prior.variance(start), state.noise)
-        fresh, wanted_still = np.zeros_like(wanted), wanted
+        rngs = _generators(state.seed, tries)
+        start, there = problem.prior.restart(state.hyper, now, rngs)
+        there = wanted & there
+        tries = np.where(there, tries + 1, np.where(wanted, self.starts, tries))
+        if not there.any():
+            return state._replace(tries=tries)
+        trial = self._trial(problem, plan, state, start, there)
+        better = there & (merit(problem, plan, trial) > merit(problem, plan, state))
+        going_on = better | (there & (tries < self.starts))
+        residual = scalar(np.where(going_on, 1.0, host(state.residual)))
+        return _either(plan, better, trial, state, residual)._replace(tries=tries)
+
+    def _trial(
+        self,
+        problem: Any,
+        plan: _Plan,
+        state: State,
+        start: dict[str, Array],
+        running: Any,
+    ) -> State:
+        """Fit from `start` where `running`, each problem of a batch to its own end."""
+        first = plan.engine.moments(problem.prior.variance(start), state.noise)
+        fresh = np.zeros_like(running)
         trial = _state(plan, start, state.noise, first, fresh, math.inf, state)
         for count in range(_TRIAL):
-            trial = self._iterate(problem, plan, trial)
+            new = self._iterate(problem, plan, trial)
+            going_on = running.all()
+            trial = new if going_on else _either(plan, running, new, trial, math.inf)
             if count == _GLANCE:
-                wanted_still = wanted & promising(problem, plan, trial, state)
-            if np.all(trial.settled | ~wanted_still):
+                running = running & promising(problem, plan, trial, state)
+            running = running & ~np.asarray(trial.settled)
+            if not running.any():
                 break
-        better = wanted & (merit(problem, plan, trial) > merit(problem, plan, state))
-        tries = tries + wanted
-        going_on = better | (wanted & (tries < self.starts))
-        kept = [merged(better, getattr(trial, k), getattr(state, k)) for k in _FITTED]
-        now = plan.engine.restored(kept[2], kept[1])
-        residual = scalar(np.where(going_on, 1.0, host(state.residual)))
-        new = _state(plan, kept[0], kept[1], now, kept[3], residual, state)
-        return new._replace(tries=tries)
+        return trial
 
     def posterior(self, problem: Any, plan: _Plan, state: State) -> Posterior:
         now = plan.engine.restored(state.moments, state.noise)
@@ -312,6 +325,23 @@ def _next_noise(plan: _Plan, noise: Any, now: Any) -> Any:
     bound = (noise * now.misfit / now.freedom) ** 0.5
     new = where(abs(em - noise) > abs(bound - noise), em, bound)
     return where(new > plan.floor, new, plan.floor)
+
+
+def _generators(seed: int, tries: Any) -> Any:
+    """Return one for each problem, the same alone as in a batch."""
+    found = np.empty(tries.shape, object)
+    for index in np.ndindex(tries.shape):
+        found[index] = np.random.default_rng([seed, int(tries[index])])
+    return found
+
+
+def _either(plan: _Plan, taken: Any, a: State, b: State, residual: Any) -> State:
+    """Return the fit `a` for the problems that are `taken`, `b` for the others."""
+    hyper, noise, moments, settled = (
+        merged(taken, getattr(a, name), getattr(b, name)) for name in _FITTED
+    )
+    now = plan.engine.restored(moments, noise)
+    return _state(plan, hyper, noise, now, settled, residual, b)
 
 
 def _state(
