@@ -98,7 +98,9 @@ class SpikeAndSlab(SupportedPrior):
         axes: tuple[int, ...],
         *,
         on: bool,
+        pull: float,
     ) -> Array:
         xp = array_namespace(moment)
         total = xp.sum(weight * moment, axis=axes, keepdims=True)
-        return total / (degrees * xp.sum(weight, axis=axes, keepdims=True))
+        count = xp.sum(weight, axis=axes, keepdims=True)
+        return total / (degrees * count + pull)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -32,8 +32,10 @@ class SupportedPrior(HierarchicalPrior):
     q(x) q(variances, bits) is fitted by variational EM. The first updates are those of
     `SBL` ("mm"), from which the scales of both laws are read; from then on the free
     energy ``log_evidence + log_prior_bound`` never falls. Subclasses say what the two
-    laws are.
+    laws are. A learned spike has the prior spike^(-`pull` N).
     """
+
+    pull: ClassVar[float] = 0.0
 
     def __init__(
         self,
@@ -98,8 +100,9 @@ class SupportedPrior(HierarchicalPrior):
 
         With d degrees of freedom an entry (1 if complex, ½ if real, times the tied
         ones), its second moment M, γ = 1/⟨1/variance⟩ and the log-likelihoods L of M
-        under both laws, Σ (d log γ + M/γ + L_off) + log Σ p(s) exp(s (L_on - L_off)).
-        It is 0 while the variances are those of `SBL`.
+        under both laws, Σ (d log γ + M/γ + L_off) + log Σ p(s) exp(s (L_on - L_off)),
+        and of a learned spike -`pull` N log(spike). It is 0 while the variances are
+        those of `SBL`.
         """
         gamma, moment, degrees = hyper["variance"], hyper["moment"], hyper["degrees"]
         xp, n = array_namespace(gamma), self._n_axes(gamma.ndim)
@@ -109,6 +112,9 @@ class SupportedPrior(HierarchicalPrior):
         message = self._message(hyper)
         inferred = self.support.infer(message, hyper, n)
         bound = xp.sum(terms, axis=axes) + inferred.log_partition
+        if self.scales is None:
+            pull = self._pull(message)
+            bound = bound - pull * xp.sum(xp.log(hyper["spike"]), axis=axes)
         warm = xp.sum(hyper["updates"], axis=axes) <= _WARM_UP
         return xp.where(warm, xp.zeros_like(bound), bound)
 
@@ -196,8 +202,14 @@ class SupportedPrior(HierarchicalPrior):
         """Return the scale at which the expected log-likelihood is highest."""
         xp, axes = array_namespace(moment), self._own_axes(moment.ndim)
         count = xp.sum(weight, axis=axes, keepdims=True)
-        fit = self._fit(weight, moment, scale, degrees, axes, on=on)
+        pull = 0.0 if on else self._pull(moment)
+        fit = self._fit(weight, moment, scale, degrees, axes, on=on, pull=pull)
         return xp.where(count > xp.finfo(count.dtype).eps, fit, scale)
+
+    def _pull(self, moment: Array) -> float:
+        """Return c of the spike's prior, spike^-c."""
+        count = math.prod(moment.shape[axis] for axis in self._own_axes(moment.ndim))
+        return self.pull * float(count)
 
     def _message(self, hyper: dict[str, Array]) -> Array:
         """Return the log-likelihood ratio of on to off for each entry."""
@@ -227,8 +239,12 @@ class SupportedPrior(HierarchicalPrior):
         axes: tuple[int, ...],
         *,
         on: bool,
+        pull: float,
     ) -> Array:
-        """Return the scale that suits entries of those weights best (one EM step)."""
+        """Return the scale that suits entries of those weights best (one EM step).
+
+        Under a prior scale^-pull.
+        """
 
     def _n_axes(self, ndim: int) -> int:
         """Number of axes of one unknown, in an array of `ndim`."""

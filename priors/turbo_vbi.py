@@ -45,8 +45,10 @@ class TurboVBI(SupportedPrior):
     no support (fewer if it settles). Then b'/a' starts at the variance with which the
     data would know an entry by themselves, seen in the ratio of posterior variance and
     shrinkage, so that it follows the noise, learned or known; b/a at Σγ²/Σγ of
-    the variances found. Both are learned by EM, and b'/a' shrinks slowly, like an
-    annealing, until 1/50 of that data-only variance: below, nothing tells apart.
+    the variances found. Both are learned by EM, b'/a' under a prior (b'/a')^(-N/50):
+    many entries in a wide spike explain noise as well as the noise variance does, which
+    has to be preferred. So b'/a' shrinks slowly, like an annealing, until
+    1/50 of that data-only variance: below, nothing tells apart.
 
     Unlike the paper's q(x) q(ρ) q(s), the factors are q(x) q(ρ, s), with the exact
     posterior of all bits under the support model: a tighter bound, without the fixed
@@ -78,6 +80,11 @@ class TurboVBI(SupportedPrior):
     >>> np.flatnonzero(solution.posterior.hyper["probability"] > 0.5)
     array([ 9, 10, 11, 12, 13])
     """
+
+    # Entries that are off have a variance each and explain noise better than the noise
+    # variance does, which has to be preferred. At 0.1 the spike narrows before a
+    # learned noise has followed (twice the true one); at 0.01 it explains half of it.
+    pull = 0.02
 
     def __init__(
         self,
@@ -124,11 +131,13 @@ class TurboVBI(SupportedPrior):
         axes: tuple[int, ...],
         *,
         on: bool,
+        pull: float,
     ) -> Array:
         xp = array_namespace(moment)
         precision = self._precision(moment, scale, degrees, on=on)
         total = xp.sum(weight, axis=axes, keepdims=True)
-        return total / xp.sum(weight * precision, axis=axes, keepdims=True)
+        left = xp.maximum(total - pull / self._shape(on), xp.zeros_like(total))
+        return left / xp.sum(weight * precision, axis=axes, keepdims=True)
 
     def _shape(self, on: bool) -> float:
         return self.shapes[0 if on else 1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import COMPLEX, REAL, random
 from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
 
 import sparsesolve as ss
 from sparsesolve.backends import dtype_of, to_device, to_numpy
@@ -213,8 +214,40 @@ def test_the_free_energy_by_its_definition(which, tied, dtype):
     # M⟨ρ⟩; the d⟨log ρ⟩ is what p(x | ρ) has and N(x; 0, 1/⟨ρ⟩) has not.
     wanted += on @ bounds[1] + (1 - on) @ bounds[0]
     wanted += np.sum(moment[:, 0] * rho - degrees * np.log(rho))
+    wanted -= prior.pull * 4 * math.log(0.1)
     found = prior.log_prior_bound({**hyper, "variance": 1 / rho[:, None]})
     assert found == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+def test_the_scale_of_a_law_is_the_best_under_its_prior(dtype):
+    """A step of EM goes up, and stays at the maximum that a search finds."""
+    rng = np.random.default_rng(2)
+    degrees = 1.0 if dtype == "complex128" else 0.5
+    moment, weight = rng.gamma(1.0, 0.3, 9), rng.uniform(0.2, 1, 9)
+    for which, make in PRIORS.items():
+        prior = make()
+
+        def loss(log_scale, prior=prior):
+            scale = np.exp(np.atleast_1d(log_scale))
+            law = prior._log_likelihood(moment, scale, degrees, on=False)
+            return float(0.7 * log_scale - weight @ law)
+
+        best = minimize_scalar(loss, bounds=(-9, 5), options={"xatol": 1e-9}).x
+        scale = np.exp([best])
+        fit = prior._fit(weight, moment, scale, degrees, (0,), on=False, pull=0.7)
+        np.testing.assert_allclose(fit, scale, rtol=1e-5, err_msg=which)
+
+
+def test_a_wide_spike_is_not_preferred_to_the_noise():
+    """Where the data are few, both explain what the support does not."""
+    a, x, y, noise = clustered(n_data=60, n=150, seed=3)
+    for support in SUPPORTS:
+        problem = problem_of(a, y, ss.priors.TurboVBI(support))
+        found = ss.solve(problem, ss.VariationalEM(), max_iter=400, tol=1e-4)
+        assert found.posterior.noise_variance == pytest.approx(noise, rel=0.4)
+        on = found.posterior.hyper["probability"] > 0.5
+        np.testing.assert_array_equal(on, x != 0)
 
 
 # The free energy never falls.
