@@ -126,10 +126,12 @@ class SupportedPrior(HierarchicalPrior):
         expected = self._mean(posterior.shrinkage)
         ratio = found / xp.where(expected > 0, expected, xp.ones_like(expected))
         new = xp.where(expected > 0, gamma * xp.sqrt(ratio), gamma)
-        least = _LEAST_VARIANCE * xp.mean(new, axis=axes, keepdims=True)
-        new = xp.maximum(new, least)
-        change = xp.sum((new - gamma) ** 2, axis=axes, keepdims=True)
-        size = xp.sum(new * new, axis=axes, keepdims=True)
+        mean = xp.mean(new, axis=axes, keepdims=True)
+        new = xp.where(mean > 0, xp.maximum(new, _LEAST_VARIANCE * mean), gamma)
+        # in units of the largest: squares would leave the range of single precision
+        unit = xp.max(new, axis=axes, keepdims=True)
+        change = xp.sum(((new - gamma) / unit) ** 2, axis=axes, keepdims=True)
+        size = xp.sum((new / unit) ** 2, axis=axes, keepdims=True)
         done = change <= _SETTLED**2 * size
         updates = xp.where(done, _WARM_UP, hyper["updates"] + 1)
         return {**hyper, "variance": new, "updates": updates}
@@ -173,8 +175,8 @@ class SupportedPrior(HierarchicalPrior):
             given = (xp.full_like(level, scale) for scale in self.scales)
             slab, spike = given
             return spike, slab
-        total = xp.sum(gamma, axis=axes, keepdims=True)
-        slab = xp.sum(gamma * gamma, axis=axes, keepdims=True) / total
+        share = gamma / xp.sum(gamma, axis=axes, keepdims=True)
+        slab = xp.sum(gamma * share, axis=axes, keepdims=True)
         spike = xp.minimum(level, _WIDEST_SPIKE * slab)
         fresh = hyper["updates"] <= _WARM_UP
         return (

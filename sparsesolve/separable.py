@@ -69,6 +69,8 @@ _NEW, _OLD, _STEP = range(3)
 def _gram(new: Array, old: Array) -> Any:
     """Inner products of a factor's new and old values and their difference, (3, 3)."""
     xp = array_namespace(new)
+    # squares of variances leave the range of single precision
+    new, old = (xp.astype(g, xp.float64) for g in (new, old))
     rows = xp.stack([new, old, new - old], axis=-2)
     gram = to_numpy(rows @ xp.matrix_transpose(rows))
     return np.moveaxis(gram, (-2, -1), (0, 1))

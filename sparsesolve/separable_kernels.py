@@ -17,7 +17,8 @@ def change(new: Any, old: Any) -> float:
     for j in range(n):
         a, b = new[j], old[j]
         for i in range(a.size):
-            row = (a[i], b[i], a[i] - b[i])
+            # squares of variances leave the range of single precision
+            row = (np.float64(a[i]), np.float64(b[i]), np.float64(a[i] - b[i]))
             for p in range(3):
                 for q in range(3):
                     grams[j, p, q] += row[p] * row[q]

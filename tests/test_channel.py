@@ -8,6 +8,7 @@ import pytest
 
 import sparsesolve as ss
 from sparsesolve.applications import channel
+from sparsesolve.applications.channel_report import estimate_into
 from sparsesolve.kronecker_measurement import KroneckerMeasurement
 
 SMALL = channel.IRSUplink(
@@ -395,6 +396,23 @@ def test_real_data_without_a_channel():
     assert channel.estimate(replace(m, x=None), max_iter=2).nmse is None
     with pytest.raises(TypeError, match="no synthesis"):
         found.channel_interval()
+
+
+def test_parts_of_a_complex_channel_of_real_gains_have_no_common_interval():
+    factors = list(np.random.default_rng(0).standard_normal((2, 3, 4)))
+    y = factors[0] @ np.diag([0, 2.0, 0, 0]) @ factors[1].T + 0.01
+    synthesis = [1j * np.eye(4), np.eye(4)]
+    pilots = KroneckerMeasurement(factors, y, noise_variance=0.1, synthesis=synthesis)
+    found = channel.estimate(pilots)
+    with pytest.raises(ValueError, match="channel is complex and the unknown real"):
+        found.channel_interval()
+
+
+def test_a_noise_variance_beside_a_weight_of_l1_is_refused(tmp_path, measurement):
+    options = {"lam": 0.1, "noise_variance": 1.0, "resume": None}
+    with pytest.raises(ValueError, match="noise_variance says nothing"):
+        estimate_into(tmp_path, "uplink", measurement, prior="l1", **options)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_prior_with_a_prox_has_no_error_bars(measurement):

@@ -622,3 +622,48 @@ def test_credible_levels_are_probabilities():
             posterior.interval(level)
         with pytest.raises(ValueError, match="level"):
             posterior.radius(level)
+
+
+@pytest.mark.parametrize("unit", [1e-14, 1e-10, 1e-6, 1e10])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        ss.priors.SBL,
+        ss.priors.PatternCoupledSBL,
+        ss.priors.TurboVBI,
+        ss.priors.SpikeAndSlab,
+    ],
+)
+def test_the_unit_of_the_data_does_not_matter_in_single_precision(prior, unit):
+    """Variances go with its square, their squares would leave the range."""
+    rng = np.random.default_rng(0)
+    x = np.zeros(40)
+    x[[3, 17, 30]] = 2.0, -1.0, 1.5
+    a = rng.standard_normal((20, 40))
+    y = a @ x + 0.01 * rng.standard_normal(20)
+
+    def solved(scale):
+        loss = ss.LeastSquares(a.astype("float32"), (scale * y).astype("float32"))
+        return ss.solve(ss.Problem(loss, prior()), ss.VariationalEM())
+
+    wanted, found = solved(1.0), solved(unit)
+    assert found.x.dtype == "float32"
+    np.testing.assert_allclose(found.x / np.float32(unit), wanted.x, atol=5e-3)
+
+
+@pytest.mark.parametrize("engine", ["dense", "cg"])
+@pytest.mark.parametrize("noise", [None, 0.1])
+def test_a_problem_without_data_is_refused(engine, noise):
+    rng = np.random.default_rng(0)
+    a, y = rng.standard_normal((20, 40)), rng.standard_normal((2, 20))
+    weights = np.ones((2, 20))
+    weights[1] = 0
+    problem = ss.Problem(ss.LeastSquares(a, y, weights), ss.priors.SBL())
+    with pytest.raises(ValueError, match="all weights of a problem are zero"):
+        ss.solve(problem, ss.VariationalEM(noise_variance=noise, engine=engine))
+
+
+@pytest.mark.parametrize("floor", [1e-13, 1.0, 2.0])
+def test_a_floor_of_the_noise_that_is_no_fraction(floor):
+    with pytest.raises(ValueError, match="noise_floor is"):
+        ss.VariationalEM(noise_floor=floor)

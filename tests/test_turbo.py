@@ -250,6 +250,16 @@ def test_a_wide_spike_is_not_preferred_to_the_noise():
         np.testing.assert_array_equal(on, x != 0)
 
 
+@pytest.mark.parametrize("which", PRIORS)
+def test_data_of_zero_give_zero_and_leave_the_rest_of_a_batch_alone(which):
+    a, _, y, noise = clustered()
+    solver = ss.VariationalEM(noise_variance=noise)
+    both = ss.solve(problem_of(a, np.stack([y, 0 * y]), PRIORS[which]()), solver)
+    one = ss.solve(problem_of(a, y, PRIORS[which]()), solver)
+    np.testing.assert_allclose(both.x[0], one.x, atol=1e-10)
+    assert not both.x[1].any()
+
+
 # The free energy never falls.
 
 

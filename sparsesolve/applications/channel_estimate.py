@@ -9,7 +9,7 @@ from typing import Any
 from sparsesolve import checks, metrics
 from sparsesolve.applications.channel_noise import along_factors
 from sparsesolve.applications.channel_uncertainty import channel_variance
-from sparsesolve.backends import Array
+from sparsesolve.backends import Array, is_complex
 from sparsesolve.kronecker_measurement import KroneckerMeasurement
 from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares
@@ -98,10 +98,18 @@ class ChannelEstimate:
         Raises
         ------
         TypeError, ValueError
-            As `channel_variance`; a level or `of` that is none.
+            As `channel_variance`; a level or `of` that is none; the unknown is real
+            and the channel complex, whose parts then are not alike.
         """
         posterior = self._posterior()
         self._synthesis()
+        real = not is_complex(posterior.mean)
+        if real and is_complex(self.channel):
+            raise ValueError(
+                "the channel is complex and the unknown real, so that its real and "
+                "imaginary parts have errors of their own; take intervals of draws: "
+                "posterior.sample(rng, n)"
+            )
         return PosteriorSummary(
             mean=self.channel,
             variance=self.channel_variance,

@@ -92,12 +92,15 @@ def estimate_into(
     Raises
     ------
     ValueError
-        An unknown prior; `lam` with another prior than "l1"; a resumed "l1" without it.
+        An unknown prior; `lam` with another prior than "l1"; a resumed "l1" without it;
+        `noise_variance` beside it, of which nothing would follow.
     KeyboardInterrupt
         Interrupted; the message says where the checkpoint is and how to go on.
     """
     noise = measurement.noise_variance
     if noise_variance is not None:
+        if prior == "l1" and lam is not None:
+            raise ValueError("lam is given, so that noise_variance says nothing")
         noise = checks.positive_number("noise_variance", noise_variance)
     checkpoint = folder / f"{name}_{prior}.checkpoint.h5"
     options: dict[str, Any] = {"max_iter": max_iter, "tol": tol, "progress": progress}

@@ -17,6 +17,7 @@ from sparsesolve.backends import (
     real_dtype,
     scalar,
     to_device,
+    where,
 )
 from sparsesolve.separable import Separable
 from sparsesolve.solvers.cg_moments import ConjugateGradientMoments
@@ -106,9 +107,10 @@ class ConjugateGradientEngine:
         self.unknown_signs = xp.astype(first, self.dtype)
         second = second * math.sqrt(self.per_entry)
         self.data_signs = xp.astype(second, self.data_dtype) * self.beside(self.used)
-        self.power = scalar(power(self.y, self.n_out + 1) / self.n_data)
+        rows = where(self.n_data > 0, self.n_data, 1.0)
+        self.power = scalar(power(self.y, self.n_out + 1) / rows)
         images = self.beside(self.half) * A.forward(self.unknown_signs)
-        gain = xp.mean(power(images, self.n_out), axis=-1) / self.n_data
+        gain = xp.mean(power(images, self.n_out), axis=-1) / rows
         self.gain = scalar(xp.broadcast_to(gain, self.batch))
         self._columns: tuple[Any, Array] | None = None
         self._last: ConjugateGradientMoments | None = None

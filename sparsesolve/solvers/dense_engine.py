@@ -117,8 +117,9 @@ class DenseEngine:
             adjoint, y = adjoint * root[..., None, :], y * root[..., :, None]
         energy = power(y, 2)
         self.n_data = scalar(n_rows * columns)
-        self.power = scalar(energy / self.n_data)
-        self.gain = scalar(self._full(power(adjoint, 2)) / n_rows)
+        rows = xp.maximum(n_rows, self._full(1.0))
+        self.power = scalar(energy / (rows * columns))
+        self.gain = scalar(self._full(power(adjoint, 2)) / rows)
         self.outside = energy * 0
         if adjoint.shape[-2] < m:
             q, r = xp.linalg.qr(hermitian(adjoint))

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsesolve.backends import (
     Array,
+    array_namespace,
     device_of,
     expand,
     is_array,
@@ -84,7 +85,9 @@ def change(problem: Any, new: dict[str, Array], old: dict[str, Array]) -> Any:
     after, before = problem.prior.variance(new), problem.prior.variance(old)
     if isinstance(after, Separable):
         return host(after.change(before))
-    n_axes = after.ndim - len(problem.batch_shape)
+    xp, n_axes = array_namespace(after), after.ndim - len(problem.batch_shape)
+    # squares of variances leave the range of single precision
+    after, before = (xp.astype(v, xp.float64) for v in (after, before))
     return host(relative_change(after, before, n_axes))
 
 

@@ -116,7 +116,7 @@ class VariationalEM(Solver):
         it off for an unknown with many small entries; it needs ``tol <= 1e-3``.
     noise_floor : float
         A learned noise variance stays above this fraction of the data's mean power;
-        1e-8 is -80 dB, where single precision ends.
+        1e-8 is -80 dB, where single precision ends. From 1e-12 to below 1.
     starts : int
         At most so many further starts once all is settled, where the prior says that
         the fit may be a poor local one (`HierarchicalPrior.restart`; `KroneckerSBL`
@@ -132,7 +132,8 @@ class VariationalEM(Solver):
     MemoryError
         The dense matrix and its factorisation would not fit.
     ValueError
-        Nothing can be learned: an operator or (with learned noise) data of zero. A
+        Nothing can be learned: an operator, all weights or (with learned noise) data of
+        zero. A
         noise variance below 1e-12 of the data's mean power, or of a wrong shape.
 
     Notes
@@ -168,7 +169,12 @@ class VariationalEM(Solver):
         if self.engine not in ENGINES:
             raise ValueError(f"engine is {self.engine!r}; wanted one of {ENGINES}")
         checks.positive_int("probes", self.probes)
-        checks.positive("noise_floor", self.noise_floor)
+        floor = checks.positive_number("noise_floor", self.noise_floor)
+        if not _LEAST_NOISE <= floor < 1:
+            raise ValueError(
+                f"noise_floor is {floor:g}; wanted a fraction of the data's power from "
+                f"{_LEAST_NOISE:g} to below 1"
+            )
         if self.starts != 0 and (type(self.starts) is not int or self.starts < 0):
             raise ValueError(f"starts is {self.starts!r}; wanted an integer >= 0")
         if self.noise_variance is not None:
@@ -178,6 +184,8 @@ class VariationalEM(Solver):
     def prepare(self, problem: Any) -> _Plan:
         noise = self._given_noise(problem)
         engine, why = posterior_engine(self.engine, problem, self.probes)
+        if np.any(host(engine.n_data) == 0):
+            raise ValueError("all weights of a problem are zero; it has no data")
         if np.any(host(engine.gain) == 0):
             raise ValueError(f"{problem.A!r} is zero; there is nothing to infer")
         choices = {"engine": f"{engine.note}; {why}" if why else engine.note}
