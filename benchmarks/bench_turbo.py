@@ -77,8 +77,11 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=15)
     parser.add_argument("--snr", type=float, nargs="+", default=[20, 10])
     parser.add_argument("--noise", nargs="+", default=["known", "learned"])
+    parser.add_argument("--pull", type=float, help="of the spikes of both priors")
     parser.add_argument("--max-iter", type=int, default=250)
     args = parser.parse_args()
+    if args.pull is not None:
+        ss.priors.TurboVBI.pull = ss.priors.SpikeAndSlab.pull = args.pull
     print(machine("numpy", "scipy"), "\n")
     print("| SNR dB | noise | prior | NMSE dB | accuracy | noise ratio | iterations |")
     print("|---|---|---|---|---|---|---|")

@@ -849,6 +849,18 @@ def test_the_change_of_rescaled_factors_and_of_zeros():
     assert gone.change(gone) == 0
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_the_change_of_single_precision_factors_of_any_unit(batch, unit):
+    rng = np.random.default_rng(3)
+    old = [rng.gamma(1.0, 1.0, (*batch, n)) for n in (5, 4)]
+    new = [g * rng.uniform(0.9, 1.1, g.shape) for g in old]
+    small = [[(unit * g).astype("float32") for g in gammas] for gammas in (new, old)]
+    found = Separable(small[0]).change(Separable(small[1]))
+    wanted = Separable(new).change(Separable(old))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 # Resuming.
 
 

@@ -133,8 +133,8 @@ class VariationalEM(Solver):
         The dense matrix and its factorisation would not fit.
     ValueError
         Nothing can be learned: an operator, all weights or (with learned noise) data of
-        zero. A
-        noise variance below 1e-12 of the data's mean power, or of a wrong shape.
+        zero. A noise variance below 1e-12 of the data's mean power, or of a wrong
+        shape.
 
     Notes
     -----
