@@ -1,4 +1,4 @@
-"""A letter seen by a near-field MIMO array: four images of it, and their numbers.
+"""A letter seen by a near-field MIMO array: images of it, and their numbers.
 
 The scatterers lie between the voxels, on a grid twice finer, so that no image is tested
 with the model that made its data.
@@ -23,6 +23,7 @@ for prior in ("l1", "l1+tv"):
     solution = radar.reconstruct(scan, grid, prior)
     print(solution, "lam:", solution.choices["lam"], sep="\n")
     images[f"magnitude-{prior}"] = solution.x
+    images[f"{prior}, restored"] = radar.restore(solution.x, scan, grid)
 
 truth = simulation.truth(grid)
 for name, x in images.items():

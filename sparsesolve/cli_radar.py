@@ -16,7 +16,8 @@ def demo_radar(out: Path, seed: int) -> int:
     """Image a simulated scan, and measured breast phantoms where they are found.
 
     Each scan is written to HDF5 and read back, then imaged by back-projection and by
-    magnitude-l1. Writes NAME.png, NAME.h5, NAME_l1.h5 and metrics.csv.
+    magnitude-l1, as it is and with the restoring beam. Writes NAME.png, NAME.h5,
+    NAME_l1.h5 and metrics.csv.
 
     Example: sparsesolve demo radar --out demo-out
     """

@@ -1,6 +1,7 @@
 """Near-field radar: from a scan to an image and the numbers that describe it."""
 
 from sparsesolve.applications.merit import TUMOURS, read_merit
+from sparsesolve.applications.radar_beam import restore, restoring_beam
 from sparsesolve.applications.radar_calibration import calibrate
 from sparsesolve.applications.radar_csv import read_positions
 from sparsesolve.applications.radar_dataport import from_dataport
@@ -78,6 +79,8 @@ __all__ = [
     "reference_array",
     "reference_grid",
     "remove_delay",
+    "restore",
+    "restoring_beam",
     "scene_grid",
     "simulate",
     "simulate_scan",

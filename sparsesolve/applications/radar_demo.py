@@ -143,7 +143,7 @@ def image_scan(
 ) -> tuple[Solution, list[dict[str, Any]]]:
     """Image a scan by back-projection and with a prior; write all that follows.
 
-    NAME_PRIOR.h5 (the solution), NAME.png and three pictures more, and two rows of
+    NAME_PRIOR.h5 (the solution), NAME.png and three pictures more, and three rows of
     metrics.csv in `folder`; with `vti`, NAME_PRIOR.vti; while it works,
     NAME_PRIOR.checkpoint.h5. Arguments as of `radar.reconstruct` and `plot.volumes`.
 
@@ -156,6 +156,7 @@ def image_scan(
     started = time.perf_counter()
     first = radar.back_projection(scan, grid)
     rows = [_row(name, "back-projection", "", first, grid, truth, started)]
+    beam = radar.restoring_beam(scan, grid)
     started = time.perf_counter()
     solution = radar.reconstruct(
         scan,
@@ -185,11 +186,15 @@ def image_scan(
         why = f"lam {weight} is not below lam_max" if weight else "noise explains all"
         raise ValueError(f"the image of {name} is zero everywhere: {why}")
     label = f"λ = {weight}" if weight else f"ε = {choices['epsilon'].partition(';')[0]}"
-    rows.append(
-        _row(name, f"magnitude-{prior}", weight, solution.x, grid, truth, started)
-    )
+    restored = radar.restore(solution.x, scan, grid, width=beam)
+    for what, x in ((prior, solution.x), (f"{prior}, restored", restored)):
+        rows.append(_row(name, f"magnitude-{what}", weight, x, grid, truth, started))
     picture = plot.volumes(
-        {"back-projection": first, f"magnitude-{prior}, {label}": solution.x},
+        {
+            "back-projection": first,
+            f"magnitude-{prior}, {label}": solution.x,
+            f"restored, beam {_in_mm(beam)}": restored,
+        },
         grid,
         title=_caption(name, scan),
         truth=truth,
@@ -198,7 +203,8 @@ def image_scan(
     plot.save(picture, folder / f"{name}.png")
     _details(folder, name, scan, grid, solution, spreading)
     if vti:
-        write_vti(folder / f"{name}_{prior}.vti", {"reflectivity": solution.x}, grid)
+        fields = {"reflectivity": solution.x, "restored": restored}
+        write_vti(folder / f"{name}_{prior}.vti", fields, grid)
     save(folder / f"{name}_{prior}.h5", solution)
     add_rows(folder / "metrics.csv", rows)
     if solution.converged:
@@ -223,6 +229,10 @@ def _details(
     }
     for what, picture in pictures.items():
         plot.save(picture, folder / f"{name}_{what}.png")
+
+
+def _in_mm(widths: tuple[float, float, float]) -> str:
+    return " x ".join(f"{1e3 * width:.2g}" for width in widths) + " mm"
 
 
 def _caption(name: str, scan: RadarScan) -> str:
