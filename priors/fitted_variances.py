@@ -143,10 +143,15 @@ def everywhere(shape: Shape, dtype: Any, scale: Array) -> Array:
 
 def integers(name: str, axes: Any) -> tuple[int, ...]:
     """Return an integer or some as a tuple; none for None."""
-    found = () if axes is None else np.atleast_1d(axes).tolist()
-    if any(not isinstance(axis, int) for axis in found):
+    found = () if axes is None else axes
+    if not isinstance(found, (tuple, list)):
+        found = np.atleast_1d(found).tolist()
+    if any(
+        isinstance(axis, bool) or not isinstance(axis, (int, np.integer))
+        for axis in found
+    ):
         raise TypeError(f"{name} is {axes!r}; wanted integers")
-    return tuple(found)
+    return tuple(int(axis) for axis in found)
 
 
 def own_axes(name: str, axes: tuple[int, ...], x_shape: Shape) -> tuple[int, ...]:

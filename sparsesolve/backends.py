@@ -264,14 +264,18 @@ def describe(obj: object) -> str:
     for name, value in vars(obj).items():
         if name.startswith("_") or name == "x_shape":
             continue
-        if is_array(value):
-            text = str(value.item()) if value.ndim == 0 else f"array{value.shape}"
-        elif callable(value) and hasattr(value, "__name__"):
-            text = value.__name__
-        else:
-            text = f"{value:g}" if isinstance(value, float) else repr(value)
-        shown.append(f"{name}={text}")
+        shown.append(f"{name}={_described(value)}")
     return f"{type(obj).__name__}({', '.join(shown)})"
+
+
+def _described(value: Any) -> str:
+    if is_array(value):
+        return str(value.item()) if value.ndim == 0 else f"array{tuple(value.shape)}"
+    if isinstance(value, tuple) and any(is_array(item) for item in value):
+        return f"({', '.join(map(_described, value))})"
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def arrays_in(obj: object) -> Iterator[Array]:

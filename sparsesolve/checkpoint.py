@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsesolve.backends import device_of, is_array, to_numpy
+from sparsesolve.backends import describe, device_of, is_array, to_numpy
 
 _SHARE_OF_TIME = 0.05
+_WORDY = 200
 _PLAIN = (str, int, float, complex, bytes, np.generic, np.dtype, slice, range, set)
 
 
@@ -84,10 +85,12 @@ class Checkpointer:
         Where; refused before any work if its folder cannot be written.
     key : str
         Fingerprint of problem and settings.
+    about : dict of str to str
+        The same in words, see `in_words`.
     """
 
-    def __init__(self, path: str | Path, key: str) -> None:
-        self.path, self.key = Path(path), key
+    def __init__(self, path: str | Path, key: str, about: dict[str, str]) -> None:
+        self.path, self.key, self.about = Path(path), key, about
         folder = self.path.resolve().parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise OSError(f"checkpoint folder {folder} does not exist or is read-only")
@@ -107,27 +110,63 @@ class Checkpointer:
         with atomic_h5(self.path) as file:
             stamp(file, "checkpoint")
             write_tree(file, "fingerprint", self.key)
+            write_tree(file, "about", self.about)
             write_tree(file, "record", record)
         self._last = time.perf_counter()
         self._cost = self._last - start
 
 
-def read_checkpoint(path: str | Path, key: str) -> dict[str, Any]:
+def in_words(problem: Any, solver: Any, seed: int) -> dict[str, str]:
+    """Return what a person should hear of them where a checkpoint is of others."""
+    return {
+        "prior": repr(problem.prior),
+        "solver": describe(solver),
+        "loss": repr(problem.loss),
+        "seed": str(seed),
+    }
+
+
+def read_checkpoint(
+    path: str | Path, key: str, about: dict[str, str]
+) -> dict[str, Any]:
     """Return the record of a checkpoint of the problem and settings hashed to `key`.
 
     Raises
     ------
     ValueError
-        It belongs to another problem or other settings.
+        It belongs to another problem or other settings; the message says which, as
+        far as their words differ from those `about` this solve.
     """
     from sparsesolve.io import open_h5
     from sparsesolve.tree_io import read_tree
 
     with open_h5(path, kind="checkpoint") as file:
         if read_tree(file, "fingerprint") != key:
+            stored = read_tree(file, "about") if "about" in file else {}
             raise ValueError(
-                f"{path} is a checkpoint of another problem, solver or seed; solve "
-                "without resume, or with the settings it was made with"
+                f"{path} is a checkpoint of another problem, solver or seed"
+                f"{_differences(stored, about)}; solve without resume, or with the "
+                "settings it was made with"
             )
         record: dict[str, Any] = read_tree(file, "record")
     return record
+
+
+def _differences(stored: dict[str, str], about: dict[str, str]) -> str:
+    other = []
+    for name, here in about.items():
+        was = stored.get(name, here)
+        if was != here:
+            of_a_kind = _kind(was) == _kind(here)
+            pair = (was, here) if of_a_kind else (_kind(was), _kind(here))
+            was, here = map(_shortened, pair)
+            other.append(f"its {name} is {was}, here it is {here}")
+    return f": {', '.join(other)}" if other else ""
+
+
+def _kind(text: str) -> str:
+    return text.partition("(")[0]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _WORDY else f"{text[:_WORDY]}..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     float32 computation.
     """
     wanted = "a finite number >= 0" if zero else "a finite number > 0"
-    if isinstance(value, (str, complex)) or (is_array(value) and is_complex(value)):
+    unreal = isinstance(value, complex) or (is_array(value) and is_complex(value))
+    if unreal or isinstance(value, str) or is_boolean(value):
         raise TypeError(f"{name} is {value!r}; wanted {wanted}")
     if is_array(value) and value.ndim > 0:
         xp = array_namespace(value)
@@ -54,6 +56,8 @@ def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
 
 def finite_number(name: str, value: Any) -> float:
     """Return `value` as a float if it is one finite number."""
+    if is_boolean(value):
+        raise TypeError(f"{name} is {value!r}; wanted a number")
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -61,6 +65,12 @@ def finite_number(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}; wanted a finite number")
     return number
+
+
+def is_boolean(value: Any) -> bool:
+    """Whether it is True, False or an array of them, which count as 1 and 0."""
+    plain = isinstance(value, (bool, np.bool_))
+    return plain or (is_array(value) and dtype_of(value).kind == "b")
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -94,15 +104,39 @@ def swapped(found: Shape, wanted: Shape) -> str:
     return "; are the axes swapped?" if same else ""
 
 
-def trailing_shape(who: str, x: Array, shape: Shape) -> None:
-    """Refuse an array whose last axes are not `shape`."""
+def unlike_rows(shapes: Sequence[Shape], found: Shape) -> str:
+    """Say which factors of a product have other rows than `found` has entries.
+
+    Parameters
+    ----------
+    shapes : sequence of (M_i, N_i)
+        Of the factors.
+    found : tuple of int
+        Shape of data that should be (M_1, ..., M_I); "" for another number of axes.
+    """
+    if len(found) != len(shapes):
+        return ""
+    said = []
+    for k, ((rows, columns), n) in enumerate(zip(shapes, found, strict=True)):
+        if rows != n:
+            said.append(f"; factors[{k}] has {rows} rows where axis {k} of y has {n}")
+            if columns == n:
+                said.append(", which is its number of columns: is it transposed?")
+    return "".join(said)
+
+
+def trailing_shape(who: str, x: Array, shape: Shape, hint: str = "") -> None:
+    """Refuse an array whose last axes are not `shape`.
+
+    `hint` ends the message, unless the axes look swapped.
+    """
     if not is_array(x):
         raise TypeError(f"{who} got a {type(x).__name__}; wanted an array")
     found = tuple(x.shape)
     if len(found) < len(shape) or found[len(found) - len(shape) :] != shape:
         raise ValueError(
             f"{who} got an array of shape {found}; wanted {shape}, with any batch "
-            f"axes in front{swapped(found, shape)}"
+            f"axes in front{swapped(found, shape) or hint}"
         )
 
 
@@ -168,9 +202,15 @@ def finite(name: str, x: Array) -> None:
             raise TypeError(f"{name} has dtype {dtype_of(x)}; wanted numbers")
         return
     xp = array_namespace(x)
-    bad = xp.sum(xp.astype(~xp.isfinite(x), xp.int64))
-    if int(bad) > 0:
+    if not bool(xp.all(xp.isfinite(x))):
         remedy = "; clean it, or give those entries weights of 0" if name == "y" else ""
-        raise ValueError(
-            f"{name} has {int(bad)} NaN or infinite entries of {size}{remedy}"
-        )
+        raise ValueError(f"{unusable(name, to_numpy(~xp.isfinite(x)))}{remedy}")
+
+
+def unusable(name: str, bad: NDArray[np.bool_]) -> str:
+    """Say how many entries of an array are NaN or infinite, and where."""
+    first = tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
+    return (
+        f"{name} has {np.count_nonzero(bad)} NaN or infinite entries of {bad.size}, "
+        f"the first at {first}"
+    )

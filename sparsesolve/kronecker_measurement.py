@@ -77,7 +77,7 @@ class KroneckerMeasurement:
         y = _numbers("y", self.y)
         dtype = np.result_type(y, *factors)
         measured = tuple(a.shape[0] for a in factors)
-        snapshots = _snapshots("y", y.shape, measured, "the rows of factors")
+        snapshots = _snapshots(y.shape, factors)
         mask = _mask(self.mask, measured)
         _finite_where(y, mask)
         synthesis = None
@@ -171,13 +171,17 @@ def _matrices(name: str, values: Any) -> tuple[NDArray[Any], ...]:
     return matrices
 
 
-def _snapshots(name: str, found: Shape, wanted: Shape, why: str) -> Shape:
-    """Return the shape behind the modes: () or (n_snapshots,)."""
+def _snapshots(found: Shape, factors: tuple[NDArray[Any], ...]) -> Shape:
+    """Return the shape of y behind the modes: () or (n_snapshots,)."""
+    wanted = tuple(a.shape[0] for a in factors)
     if found[: len(wanted)] == wanted and len(found) <= len(wanted) + 1:
         return found[len(wanted) :]
+    modes = found[: len(factors)] if len(found) <= len(factors) + 1 else found
+    hint = checks.swapped(found, wanted)
+    hint = hint or checks.unlike_rows([a.shape for a in factors], modes)
     raise ValueError(
-        f"{name} has shape {found}; wanted {wanted}, {why}, or that with one more last "
-        f"axis of snapshots{checks.swapped(found, wanted)}"
+        f"y has shape {found}; wanted {wanted}, the rows of factors, or that with one "
+        f"more last axis of snapshots{hint}"
     )
 
 
@@ -202,11 +206,8 @@ def _finite_where(y: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
     if mask is not None:
         bad = bad & mask.reshape(mask.shape + (1,) * (y.ndim - mask.ndim))
     if np.any(bad):
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"y has {int(bad.sum())} NaN or infinite entries, the first at {first}; "
-            "clean them or exclude them with mask="
-        )
+        said = checks.unusable("y", bad)
+        raise ValueError(f"{said}; clean them or exclude them with mask=")
 
 
 def _truth(

@@ -21,7 +21,12 @@ from sparsesolve.backends import (
     to_device,
     to_numpy,
 )
-from sparsesolve.checkpoint import Checkpointer, fingerprint, read_checkpoint
+from sparsesolve.checkpoint import (
+    Checkpointer,
+    fingerprint,
+    in_words,
+    read_checkpoint,
+)
 from sparsesolve.problem import Problem
 from sparsesolve.solution import Solution, Status
 from sparsesolve.solvers.base import Solver
@@ -106,8 +111,9 @@ def solve(
     run = _Run(problem, solver, tol, as_rules(stop))
     target = checkpoint or resume
     key = fingerprint(problem, solver, seed) if target else ""
-    record = read_checkpoint(resume, key) if resume else None
-    keeper = Checkpointer(target, key) if target else None
+    about = in_words(problem, solver, seed) if target else {}
+    record = read_checkpoint(resume, key, about) if resume else None
+    keeper = Checkpointer(target, key, about) if target else None
     x0 = None if x0 is None else problem.start(x0)
 
     plan = solver.prepare(problem)

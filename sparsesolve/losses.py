@@ -30,6 +30,7 @@ from sparsesolve.backends import (
 )
 from sparsesolve.operators.base import DType
 from sparsesolve.operators.bridges import as_operator
+from sparsesolve.operators.kronecker import Kronecker
 
 if TYPE_CHECKING:
     from sparsesolve.normal_form import NormalForm
@@ -62,7 +63,9 @@ class Loss(ABC):
     def __init__(self, A: Any, y: Array) -> None:
         self.A = as_operator(A)
         checks.finite("y", y)
-        checks.trailing_shape(f"the data y of {self.A!r}", y, self.A.out_shape)
+        checks.trailing_shape(
+            f"the data y of {self.A!r}", y, self.A.out_shape, _unlike_rows(self.A, y)
+        )
         checks.same_device(f"{self.A!r}", y, self.A.device)
         self.y = _cast(y, _data_dtype(self.A.out_dtype, dtype_of(y)))
         _refuse_extremes(self.y)
@@ -274,6 +277,13 @@ class NoiseBall(Loss):
         size = norm(residual, len(self.A.out_shape))
         safe = xp.where(size > self.radius, size, size * 0 + self.radius)
         return self.y + residual * self.expand(self.radius / safe)
+
+
+def _unlike_rows(A: Any, y: Array) -> str:
+    if not isinstance(A, Kronecker):
+        return ""
+    found = tuple(y.shape)[-len(A.factors) :]
+    return checks.unlike_rows([tuple(a.shape) for a in A.factors], found)
 
 
 def _data_dtype(operator: DType, found: np.dtype[Any]) -> np.dtype[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,10 @@ from sparsesolve.schema import Column, suggest
 from sparsesolve.sources import Source, open_source
 from sparsesolve.units import UNITS, si_factor
 
+# A word of its own, "real" anywhere, and the "Re" of "dataRe".
+_REAL = re.compile(r"(?i:real|(?<![a-z])re?(?![a-z]))|(?<=[a-z])Re(?![a-z])")
+_IMAGINARY = {"real": "imag", "re": "im", "r": "i"}
+
 
 @dataclass(frozen=True)
 class Field:
@@ -32,7 +38,8 @@ class Field:
         Dataset (HDF5 ``"/scan/re"``), variable (.npz) or field of nested MATLAB structs
         (``"EMData/Values"`` or ``"EMData.Values"``).
     imag : str or None
-        Path of the imaginary part, where `path` is the real one.
+        Path of the imaginary part, where `path` is the real one. Without it, a warning
+        says so if the file has one by its name, such as "y_im" beside "y_re".
     axes : tuple of str or None
         Names of the stored axes in their order, as in ``("freq", "rx", "tx")``; they
         are permuted to ours. MATLAB's order is the one MATLAB shows, in both its
@@ -138,6 +145,8 @@ def _value(source: Source, column: Column, given: Any, lazy_bytes: int) -> Any:
         return tuple(_value(source, single, item, lazy_bytes) for item in given)
     if isinstance(given, Field):
         value = _read(source, column, given)
+        if given.imag is None and value.dtype.kind != "c":
+            _warn_of_lost_part(source, given.path)
         stays = column.may_stay_in_file and value.nbytes > lazy_bytes
         value = value if stays else np.asarray(value)
         needed = given.fill is not None and column.missing is None
@@ -164,6 +173,36 @@ def _value(source: Source, column: Column, given: Any, lazy_bytes: int) -> Any:
             f"mapping[{column.name!r}] is {given!r}; wanted Field({given!r})"
         )
     return np.asarray(given) if isinstance(given, (tuple, list)) else given
+
+
+def _warn_of_lost_part(source: Source, path: str) -> None:
+    for name in _imaginary_names(path):
+        try:
+            alike = source.shape(name) == source.shape(path)
+        except (TypeError, ValueError):
+            continue
+        if alike:
+            warnings.warn(
+                f"{source.path}: {path!r} is read as real numbers, but {name!r}, of "
+                "the same shape, looks like their imaginary part, which its Field "
+                f"takes as imag={name!r}",
+                stacklevel=5,
+            )
+            return
+
+
+def _imaginary_names(path: str) -> list[str]:
+    """Return what an imaginary part of `path` would be called, likeliest first."""
+    names = []
+    for match in _REAL.finditer(path):
+        word = match[0]
+        other = _IMAGINARY[word.lower()]
+        if word.isupper():
+            other = other.upper()
+        elif word[0].isupper():
+            other = other.capitalize()
+        names.append(path[: match.start()] + other + path[match.end() :])
+    return [*names, f"{path}_imag", f"{path}_im"]
 
 
 def _read(source: Source, column: Column, field: Field) -> Array:

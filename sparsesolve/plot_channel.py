@@ -103,6 +103,8 @@ def coefficients(
             _deviation(panels[1, k], k, posterior)
         panels[-1, k].set_xlabel(label)
         panels[-1, k].locator_params(axis="x", nbins=8, integer=True)
+    for row in panels:
+        _give_headroom(row)
     panels[0, 0].set_ylabel("largest |x|")
     if posterior is not None:
         panels[1, 0].set_ylabel("largest posterior std")
@@ -293,7 +295,6 @@ def _largest(
             clip_on=False,
             **style,
         )
-    panel.set_ylim(bottom=0)
     plain(panel)
 
 
@@ -303,8 +304,13 @@ def _deviation(panel: Any, mode: int, posterior: Any) -> None:
     known = np.isfinite(rows).any(axis=1)
     largest = np.nanmax(rows[known], axis=1)
     panel.plot(np.flatnonzero(known), largest, "_", color=_FOUND, markersize=8)
-    panel.set_ylim(bottom=0)
     plain(panel)
+
+
+def _give_headroom(row: Any) -> None:
+    """Let the panels of a row, whose axis is shared, begin at 0 and show all."""
+    top = max(float(panel.dataLim.y1) for panel in row)
+    row[0].set_ylim(0, 1.08 * top if 0 < top < np.inf else 1)
 
 
 def _along(x: NDArray[Any], mode: int) -> NDArray[Any]:

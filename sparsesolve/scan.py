@@ -311,8 +311,5 @@ def _finite_where(data: Array, mask: np.ndarray[Any, Any] | None) -> None:
         return
     bad = ~np.isfinite(data) if mask is None else ~np.isfinite(data) & mask
     if np.any(bad):
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"data has {int(bad.sum())} NaN or infinite entries, the first at {first}; "
-            "clean them or exclude them with mask="
-        )
+        said = checks.unusable("data", bad)
+        raise ValueError(f"{said}; clean them or exclude them with mask=")

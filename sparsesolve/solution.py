@@ -200,6 +200,14 @@ class PosteriorSummary:
         half = credible.central(level) * (variance / (2 if whole else 1)) ** 0.5
         return part - half, part + half
 
+    def sample(self, rng: np.random.Generator, n: int = 1) -> Array:
+        """Refuse: draws need the operator and the data, which are not kept."""
+        raise TypeError(
+            "this posterior is a summary, as files keep it: mean, variance, std and "
+            "interval(level) are there, but draws need the operator and the data; "
+            "solve the problem again in this process and sample its posterior"
+        )
+
     def _known_variance(self) -> Array:
         xp = array_namespace(self.variance)
         unknown = xp.full_like(self.variance, xp.nan)

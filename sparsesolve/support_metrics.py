@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, to_numpy
+from sparsesolve.solution import Solution
 
 __all__ = ["relative_squared_error", "support_recovery", "symbol_error_rate"]
 
@@ -53,12 +54,18 @@ def relative_squared_error(x: Array, truth: Array, *, axis: int | None = None) -
     return float(np.mean(error / size))
 
 
-def support_recovery(found: Array, truth: Array, *, threshold: float = 1e-3) -> float:
+def support_recovery(
+    found: Array | Solution, truth: Array, *, threshold: float = 1e-3
+) -> float:
     """Return |S ∩ T| / |S ∪ T| of two supports, the index of Jaccard; 1 is perfect.
 
     Parameters
     ----------
-    found, truth : arrays of one shape, real or complex
+    found : array, real, complex or bool, or Solution
+        Of a Solution under a prior that eliminates nothing but says how probable each
+        entry is (`TurboVBI`, `SpikeAndSlab`), what is on with a probability above ½;
+        of any other its x.
+    truth : array of that shape
     threshold : float, 0 to 1
         An entry counts where its magnitude is above this times the array's largest.
 
@@ -81,7 +88,7 @@ def support_recovery(found: Array, truth: Array, *, threshold: float = 1e-3) -> 
     level = checks.positive_number("threshold", threshold, zero=True)
     if level >= 1:
         raise ValueError(f"threshold is {level:g}; wanted a share below 1")
-    pair = _pair("found", found, "truth", truth)
+    pair = _pair("found", _indicator(found), "truth", truth)
     s, t = (np.abs(a) > level * np.abs(a).max() for a in pair)
     either = np.count_nonzero(s | t)
     return float(np.count_nonzero(s & t) / either) if either else 1.0
@@ -133,6 +140,14 @@ def symbol_error_rate(estimate: Array, channel: Array, noise_variance: float) ->
     )
     z = gain * (1 + 1j) / np.sqrt(variance)
     return float(np.mean(1 - ndtr(z.real) * ndtr(z.imag)))
+
+
+def _indicator(found: Array | Solution) -> Any:
+    if not isinstance(found, Solution):
+        return found
+    on = getattr(found.posterior, "hyper", {}).get("probability")
+    # of tied axes there is one probability for all
+    return found.x if on is None else np.broadcast_to(to_numpy(on) > 0.5, found.x.shape)
 
 
 def _pair(name: str, a: Array, other: str, b: Array) -> tuple[Values, Values]:

@@ -442,6 +442,19 @@ def test_bad_arguments_of_estimate(measurement):
         channel.estimate(measurement, "sbl")
 
 
+@pytest.mark.parametrize("noise", [None, 0.1])
+def test_a_measurement_of_nothing_is_refused(tmp_path, measurement, noise):
+    silent = replace(measurement, y=0 * measurement.y, noise_variance=noise)
+    with pytest.raises(ValueError, match="the measurement's y is zero everywhere, wh"):
+        channel.estimate(silent)
+    with pytest.raises(ValueError, match="y is zero everywhere"):
+        estimate_into(tmp_path, "uplink", silent)
+    mask = measurement.y != measurement.y[0, 0, 0]
+    alone = replace(measurement, y=np.where(mask, 0, measurement.y), mask=mask)
+    with pytest.raises(ValueError, match="zero everywhere where mask is True"):
+        channel.estimate(alone)
+
+
 def test_a_solver_of_ones_own(measurement):
     solver = ss.VariationalEM(noise_variance=measurement.noise_variance)
     a = channel.estimate(measurement, solver=solver, max_iter=3)

@@ -341,7 +341,6 @@ def test_names_in_the_mapping(lab, lab_map):
     ("name", "given", "words", "error"),
     [
         ("data", "/scan/re", ("wanted Field('/scan/re')",), TypeError),
-        ("data", Field("/scan/re"), ("float64", "wanted complex"), TypeError),
         (
             "data",
             Field("/scan/r"),
@@ -383,6 +382,16 @@ def test_wrong_fields(lab, lab_map, name, given, words, error):
             file["tx_mm"] = np.zeros((3, 7))
         words = ("tx has shape (3, 7)", "is it transposed?")
     refused(lab, {**lab_map, name: given}, *words, error=error or ValueError)
+
+
+def test_a_forgotten_imaginary_part_is_named(lab, lab_map):
+    with pytest.warns(UserWarning, match="Field takes as imag='/scan/im'"):
+        refused(
+            lab,
+            {**lab_map, "data": Field("/scan/re")},
+            *("float64", "wanted complex"),
+            error=TypeError,
+        )
 
 
 def test_stated_units_are_not_overlooked(lab, lab_map):

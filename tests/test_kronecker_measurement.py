@@ -106,8 +106,20 @@ BAD = {
     "swapped y": ({"y": np.ones((5, 3, 2))}, r"y has shape \(5, 3, 2\); wanted \(3, 5"),
     "short y": ({"y": np.ones((3, 5))}, "or that with one more last axis of snap"),
     "empty y": ({"y": np.ones((3, 5, 2, 0))}, "y is empty"),
+    "turned factor": (
+        {"factors": [np.ones((4, 3)), np.ones((5, 2)), np.ones((2, 1))]},
+        r"factors\[0\] has 4 rows where axis 0 of y has 3, which is .* transposed\?$",
+    ),
+    "other factor": (
+        {"factors": [np.ones((3, 4)), np.ones((9, 2)), np.ones((2, 1))]},
+        r"factors\[1\] has 9 rows where axis 1 of y has 5$",
+    ),
+    "noise True": ({"noise_variance": True}, "noise_variance is True; wanted a finite"),
     "bool y": ({"y": np.ones((3, 5, 2), bool)}, "y holds bool entries"),
-    "inf in y": ({"y": np.full((3, 5, 2), np.inf)}, r"first at \(0, 0, 0\); clean"),
+    "inf in y": (
+        {"y": np.full((3, 5, 2), np.inf)},
+        r"of 30, the first at \(0, 0, 0\); clean",
+    ),
     "noise zero": ({"noise_variance": 0.0}, "noise_variance is 0; wanted a finite"),
     "noise below": ({"noise_variance": -1.0}, "noise_variance is -1"),
     "noise NaN": ({"noise_variance": np.nan}, "noise_variance is nan"),
@@ -323,3 +335,31 @@ def test_what_is_needed_is_said_with_its_axes(foreign):
     assert "factors [1] several (measurement, atom); y [1] (mode*) or (mode*, snap" in (
         str(got.value)
     )
+
+
+@pytest.mark.parametrize(
+    ("real", "imaginary"),
+    [
+        ("y_re", "y_im"),
+        ("lab/real", "lab/imag"),
+        ("Y.R", "Y.I"),
+        ("dataRe", "dataIm"),
+        ("y", "y_imag"),
+        ("Real part", "Imag part"),
+    ],
+)
+def test_an_imaginary_part_that_is_left_out_is_pointed_at(tmp_path, real, imaginary):
+    path = tmp_path / "lab.h5"
+    fields = {"factors": (np.ones((3, 2)),), "y": Field(real)}
+    with h5py.File(path, "w") as file:
+        file[real] = np.ones(3)
+        file["other"] = np.ones(3)
+        file[imaginary] = np.ones(4)
+    ss.load(path, kind="kronecker", mapping=fields)  # of another shape: silent
+    with h5py.File(path, "r+") as file:
+        del file[imaginary]
+        file[imaginary] = np.ones(3)
+    with pytest.warns(UserWarning, match=re.escape(f"imag={imaginary!r}")):
+        ss.load(path, kind="kronecker", mapping=fields)
+    fields["y"] = Field(real, imag=imaginary)
+    assert ss.load(path, kind="kronecker", mapping=fields).y.dtype == complex

@@ -289,7 +289,7 @@ def test_moments_in_every_library_and_precision(device, dtype):
 @pytest.mark.parametrize("dtype", BOTH)
 def test_draws_have_the_posterior_mean_and_covariance(dtype):
     factors, _, y, noise = small(dtype, snr_db=5)
-    factors, y = [factors[0][:, :3], factors[1][:, :4]], y / 3
+    factors, y = [factors[0][:, :3], factors[1][:, :4]], y / 2
     posterior = run(factors, y, noise, max_iter=2).posterior
     n = 1000
     draws = posterior.sample(np.random.default_rng(0), n).reshape(n, -1)

@@ -345,3 +345,35 @@ def test_bad_input_is_one_sentence(make, message):
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         make(A)
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_shows_its_weights_as_shapes():
+    loss = ss.LeastSquares(
+        ss.operators.Identity((2, 3)), np.ones((2, 3)), (np.ones((2, 1)), np.ones(3))
+    )
+    assert "factors=(array(2, 1), array(3,))" in repr(loss)
+    assert "\n" not in repr(loss)
+
+
+def test_what_is_not_finite_is_counted_and_found():
+    A, data = ss.operators.Identity((2, 3)), np.ones((2, 3))
+    bad = data.copy()
+    bad[1, ::2] = np.nan, np.inf
+    found = r"2 NaN or infinite entries of 6, the first at \(1, 0\)"
+    with pytest.raises(ValueError, match=f"^y has {found}; clean it"):
+        ss.LeastSquares(A, bad)
+    with pytest.raises(ValueError, match=f"^weights has {found}$"):
+        ss.LeastSquares(A, data, bad)
+
+
+def test_a_factor_that_is_transposed_is_named():
+    A = ss.operators.Kronecker(np.ones((3, 7)), np.ones((5, 2)))
+    ss.LeastSquares(A, np.ones((4, 3, 5)))
+    with pytest.raises(
+        ValueError, match=r"wanted \(3, 5\), .*; factors\[1\] "
+    ) as caught:
+        ss.LeastSquares(A, np.ones((4, 3, 2)))
+    said = "has 5 rows where axis 1 of y has 2, which is its number of columns"
+    assert str(caught.value).endswith(f"{said}: is it transposed?")
+    with pytest.raises(ValueError, match=r"factors\[0\] has 3 rows where axis 0 .* 6$"):
+        ss.LeastSquares(A, np.ones((6, 5)))

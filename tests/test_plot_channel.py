@@ -83,6 +83,29 @@ def test_coefficients_without_posterior_truth_or_with_snapshots(measurement, rng
     np.testing.assert_allclose(points["estimate"][:, 1], np.abs(x).max(axis=(0, 2)))
 
 
+@pytest.mark.parametrize("std", [0.5, np.linspace(0.1, 2.0, 20)])
+def test_coefficients_leave_room_above_what_they_show(measurement, std):
+    x = np.ones((4, 5), complex)
+    x[3, :] = 0.5
+    variance = np.broadcast_to(std, 20).reshape(4, 5) ** 2
+    figure = ss.plot.coefficients(solved(x, variance), measurement)
+    for row in (figure.axes[:2], figure.axes[2:]):
+        shown = [line.get_ydata().max() for panel in row for line in panel.lines]
+        for bars in (c for panel in row for c in panel.collections):
+            shown += [end[1] for segment in bars.get_segments() for end in segment]
+        low, high = row[0].get_ylim()
+        assert row[1].get_ylim() == (low, high)
+        assert low == 0
+        assert 1.05 * max(shown) < high < 1.2 * max(shown)
+
+
+def test_coefficients_of_which_none_is_left_can_be_drawn(measurement):
+    figure = ss.plot.coefficients(
+        solved(np.zeros((4, 5)), np.zeros((4, 5))), replace(measurement, x=None)
+    )
+    assert {panel.get_ylim() for panel in figure.axes} == {(0.0, 1.0)}
+
+
 def test_coefficients_refuse_what_does_not_fit(measurement):
     with pytest.raises(ValueError, match=r"x of shape \(5, 4\); .* axes swapped"):
         ss.plot.coefficients(solved(np.ones((5, 4))), measurement)

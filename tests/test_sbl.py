@@ -567,6 +567,16 @@ GOOD = random((4, 6), "float64"), random((4,), "float64", seed=1)
         (lambda: ss.priors.SBL(update="emm"), ValueError, "update is 'emm'"),
         (lambda: ss.priors.SBL(tied_axes=(0.5,)), TypeError, "tied_axes"),
         (lambda: ss.priors.SBL(tied_axes=1).bind((4,)), ValueError, "tied_axes"),
+        (lambda: ss.priors.SBL(tied_axes=True), TypeError, "tied_axes is True"),
+        (lambda: ss.priors.SBL(tied_axes=(0, True)), TypeError, "tied_axes is"),
+        (lambda: ss.VariationalEM(noise_variance=True), TypeError, "_variance is True"),
+        (
+            lambda: ss.VariationalEM(noise_variance=np.ones(2, bool)),
+            TypeError,
+            "noise_variance is array",
+        ),
+        (lambda: ss.VariationalEM(noise_floor=True), TypeError, "noise_floor is True"),
+        (lambda: ss.VariationalEM(noise_floor=np.True_), TypeError, "noise_floor is"),
         (lambda: ss.VariationalEM(engine="lu"), ValueError, "engine is 'lu'"),
         (lambda: ss.VariationalEM(noise_variance=-1.0), ValueError, "noise_variance"),
         (lambda: ss.VariationalEM(noise_floor=0.0), ValueError, "noise_floor"),
@@ -667,3 +677,48 @@ def test_a_problem_without_data_is_refused(engine, noise):
 def test_a_floor_of_the_noise_that_is_no_fraction(floor):
     with pytest.raises(ValueError, match="noise_floor is"):
         ss.VariationalEM(noise_floor=floor)
+
+
+def test_axes_may_be_integers_of_numpy():
+    assert ss.priors.SBL(tied_axes=np.array([0, -1])).tied_axes == (0, -1)
+    assert ss.priors.SBL(tied_axes=(np.int64(1),)).tied_axes == (1,)
+
+
+def test_a_posterior_from_a_file_says_why_it_has_no_draws(tmp_path):
+    solution = ss.solve(problem_of(*GOOD), ss.VariationalEM(noise_variance=0.1))
+    solution.save(tmp_path / "solution.h5")
+    posterior = ss.load(tmp_path / "solution.h5").posterior
+    np.testing.assert_array_equal(posterior.mean, solution.posterior.mean)
+    with pytest.raises(TypeError, match=r"interval\(level\) are there, .* solve the"):
+        posterior.sample(np.random.default_rng(0), 3)
+
+
+def loud(factor, weights=None, batch=()):
+    """Solve pure noise as if its variance were `factor` times what it is."""
+    a, y = random((40, 60), "complex128"), random((*batch, 40), "complex128", seed=3)
+    w = np.ones(40) if weights is None else weights
+    power = np.mean(w * abs(y) ** 2)
+    problem = problem_of(a, y, weights=weights)
+    return ss.solve(problem, ss.VariationalEM(noise_variance=factor * power))
+
+
+@pytest.mark.parametrize("weights", [None, 1e4 * np.linspace(0.5, 2.0, 40)])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_noise_above_the_mean_power_of_the_data_is_pointed_at(weights, batch):
+    with pytest.warns(RuntimeWarning, match="times the data's mean power") as caught:
+        found = loud(1e6, weights, batch)
+    assert not found.x.any()
+    assert len(caught) == 1
+    assert caught[0].filename.endswith("test_sbl.py")
+    loud(1.2, weights, batch)  # as chance has it: silent
+
+
+def test_missing_data_are_no_power():
+    weights = np.ones(40)
+    weights[:39] = 0.0
+    a, y = random((40, 60), "float64"), np.full(40, np.nan)
+    y[39] = 1.0
+    problem = problem_of(a, y, weights=weights)
+    ss.solve(problem, ss.VariationalEM(noise_variance=1.0))
+    with pytest.warns(RuntimeWarning, match="^noise_variance is 20 times"):
+        ss.solve(problem, ss.VariationalEM(noise_variance=20.0))

@@ -78,7 +78,7 @@ def test_empty(good):
 def test_not_finite(good):
     data = good["data"].copy()
     data[2, 1, 0] = np.nan
-    refused(good, "1 NaN or infinite entries, the first at (2, 1, 0)", data=data)
+    refused(good, "1 NaN or infinite entries of 60, the first at (2, 1, 0)", data=data)
     usable = np.isfinite(data)
     assert RadarScan(**{**good, "data": data}, mask=usable).mask is usable
     refused(good, "freq has 1 NaN", freq=[1e9, 2e9, 3e9, 4e9, np.inf])

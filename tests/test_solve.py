@@ -152,6 +152,16 @@ def test_default_solver_is_said():
             "use ADMM or PrimalDual",
         ),
         (PROBLEM.with_prior(ss.priors.SBL()), ss.ADMM(), "use VariationalEM"),
+        (
+            PROBLEM.with_prior(ss.priors.SBL()),
+            ss.solvers.OMP(),
+            "OMP needs the prior TopK; .*: use VariationalEM, .* such as SBL$",
+        ),
+        (
+            PROBLEM.with_prior(ss.priors.TurboVBI()),
+            ss.AlternatingMinimization(),
+            "use VariationalEM, .* such as TurboVBI$",
+        ),
         (PROBLEM, ss.VariationalEM(), "hierarchical"),
         (PROBLEM, ss.AlternatingMinimization(), "named blocks"),
     ],
@@ -189,6 +199,33 @@ def test_resume_refuses_another_problem(tmp_path):
         ss.solve(PROBLEM.with_lam(0.7), max_iter=6, resume=path)
     with pytest.raises(ValueError, match="another problem"):
         ss.solve(PROBLEM, ss.ProximalGradient(restart=False), resume=path)
+
+
+def test_resume_says_whose_the_checkpoint_is(tmp_path):
+    path = tmp_path / "state.h5"
+    inferred = PROBLEM.with_prior(ss.priors.SBL())
+    ss.solve(inferred, max_iter=3, checkpoint=path)
+    said = "its prior is SBL, here it is L1, its solver is VariationalEM, here it is "
+    with pytest.raises(ValueError, match=said + "ProximalGradient; solve without"):
+        ss.solve(PROBLEM, ss.ProximalGradient(), resume=path)
+    with pytest.raises(ValueError, match="seed: its seed is 0, here it is 1; solve"):
+        ss.solve(inferred, resume=path, seed=1)
+    ss.solve(PROBLEM, max_iter=3, checkpoint=path)
+    with pytest.raises(ValueError, match="its prior is L1, here it is SBL"):
+        ss.solve(inferred, resume=path)
+    with pytest.raises(ValueError, match=r"is L1\(lam=.*, here it is L1\(lam=0.7"):
+        ss.solve(PROBLEM.with_lam(0.7), resume=path)
+
+
+def test_resume_refuses_a_checkpoint_that_says_nothing_of_itself(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "state.h5"
+    ss.solve(PROBLEM, max_iter=3, checkpoint=path)
+    with h5py.File(path, "r+") as file:
+        del file["about"]
+    with pytest.raises(ValueError, match="another problem, solver or seed; solve"):
+        ss.solve(PROBLEM.with_lam(0.7), resume=path)
+    assert ss.solve(PROBLEM, max_iter=4, tol=0, resume=path).n_iter == 4
 
 
 @pytest.mark.parametrize(

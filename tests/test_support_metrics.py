@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import sparsesolve as ss
 from sparsesolve import metrics
 from sparsesolve.backends import to_device
 
@@ -40,6 +41,23 @@ def test_support_recovery_is_the_index_of_jaccard():
     for bad in (1.0, -0.1, np.nan):
         with pytest.raises(ValueError, match="threshold"):
             metrics.support_recovery(found, truth, threshold=bad)
+
+
+@pytest.mark.parametrize("ties", [None, -1])
+def test_the_support_of_a_solution_is_what_is_probably_on(rng, ties):
+    a, x = rng.standard_normal((25, 40)), np.zeros((40, 3))
+    x[[4, 5, 30]] = rng.standard_normal((3, 3)) + np.sign(rng.standard_normal((3, 3)))
+    y = np.tensordot(a, x, 1) + 0.02 * rng.standard_normal((25, 3))
+    A = ss.operators.kron(ss.operators.Dense(a), ss.operators.Identity((3,)))
+    loss = ss.LeastSquares(A, y)
+    turbo = ss.priors.TurboVBI(tied_axes=ties)
+    known = ss.VariationalEM(noise_variance=4e-4)
+    found = ss.solve(ss.Problem(loss, turbo), known, max_iter=100)
+    assert metrics.support_recovery(found.x, x, threshold=0) < 0.1
+    assert metrics.support_recovery(found, x, threshold=0) == 1
+    sparse = ss.solve(ss.Problem(loss, ss.priors.SBL()), ss.VariationalEM())
+    wanted = metrics.support_recovery(sparse.x, x)
+    assert metrics.support_recovery(sparse, x) == wanted
 
 
 @pytest.mark.parametrize("library", ["array_api_strict", "torch:cpu"])

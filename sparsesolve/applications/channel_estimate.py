@@ -174,8 +174,9 @@ def estimate(
     Raises
     ------
     TypeError, ValueError
-        No KroneckerMeasurement; a noise variance that is not above zero, or that would
-        be ignored: beside a solver, or with a prior that is not hierarchical.
+        No KroneckerMeasurement, or one whose y is zero; a noise variance that is not
+        above zero, or that would be ignored: beside a solver, or with a prior that is
+        not hierarchical.
 
     Examples
     --------
@@ -189,6 +190,7 @@ def estimate(
             f"measurement is a {type(measurement).__name__}; wanted a "
             "KroneckerMeasurement, such as simulate() returns"
         )
+    refuse_silence(measurement)
     if prior is None:
         prior = KroneckerSBL(tied_axes=None if measurement.snapshots is None else -1)
     solver = _chosen(measurement, prior, noise_variance, solver)
@@ -197,6 +199,16 @@ def estimate(
     synthesis = measurement.synthesis
     channel = None if synthesis is None else along_factors(synthesis, found.x)
     return ChannelEstimate(found.x, channel, found, measurement)
+
+
+def refuse_silence(measurement: KroneckerMeasurement) -> None:
+    """Refuse a measurement in which nothing was received."""
+    if not measurement.data.any():
+        where = "" if measurement.mask is None else " where mask is True"
+        raise ValueError(
+            f"the measurement's y is zero everywhere{where}, which says nothing of a "
+            "channel; look at how it was recorded and read"
+        )
 
 
 def _chosen(

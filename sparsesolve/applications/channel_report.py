@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsesolve import checks, metrics, plot
-from sparsesolve.applications.channel_estimate import ChannelEstimate
+from sparsesolve.applications.channel_estimate import ChannelEstimate, refuse_silence
 from sparsesolve.applications.channel_noise import along_factors
 from sparsesolve.applications.results import add_rows
 from sparsesolve.io import save
@@ -92,11 +92,13 @@ def estimate_into(
     Raises
     ------
     ValueError
-        An unknown prior; `lam` with another prior than "l1"; a resumed "l1" without it;
-        `noise_variance` beside it, of which nothing would follow.
+        The measurement's y is zero; an unknown prior; `lam` with another prior than
+        "l1"; a resumed "l1" without it; `noise_variance` beside it, of which nothing
+        would follow.
     KeyboardInterrupt
         Interrupted; the message says where the checkpoint is and how to go on.
     """
+    refuse_silence(measurement)
     noise = measurement.noise_variance
     if noise_variance is not None:
         if prior == "l1" and lam is not None:
@@ -157,7 +159,7 @@ def describe(
     if estimate.nmse is not None:
         row["nmse"] = estimate.nmse
     if measurement.x is not None:
-        row["support"] = metrics.support_recovery(estimate.x, measurement.x)
+        row["support"] = metrics.support_recovery(solution, measurement.x)
     posterior = solution.posterior
     if posterior is not None:
         row["log_evidence"] = float(posterior.log_evidence)

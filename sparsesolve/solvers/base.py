@@ -143,6 +143,16 @@ class Solver(ABC):
         need = self.missing(problem)
         if need is not None:
             raise TypeError(
-                f"{type(self).__name__} needs {need.what}; got {problem!r}: {need.hint}"
+                f"{type(self).__name__} needs {need.what}; got {problem!r}: "
+                f"{self._way_out(need, problem)}"
             )
         return self
+
+    def _way_out(self, need: Need, problem: Any) -> str:
+        inferred = isinstance(problem.prior, HierarchicalPrior)
+        if not inferred or HIERARCHICAL_PRIOR in self.needs:
+            return need.hint
+        return (
+            "use VariationalEM, with a LeastSquares loss, for a prior with "
+            f"hyperparameters such as {type(problem.prior).__name__}"
+        )

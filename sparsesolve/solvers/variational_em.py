@@ -14,7 +14,6 @@ from sparsesolve.backends import (
     Array,
     abs_squared,
     array_namespace,
-    is_array,
     native_dtype,
     real_dtype,
     scalar,
@@ -38,10 +37,14 @@ from sparsesolve.solvers.evidence_search import (
     pick,
     promising,
 )
+from sparsesolve.solvers.known_noise import (
+    LEAST_NOISE,
+    compare_with_data,
+    given_noise,
+)
 from sparsesolve.solvers.posterior import Posterior
 
 _FIRST_NOISE = 0.1
-_LEAST_NOISE = 1e-12
 _SETTLED = 1e-3
 _TRIAL = 200
 _GLANCE = 30
@@ -136,6 +139,11 @@ class VariationalEM(Solver):
         zero. A noise variance below 1e-12 of the data's mean power, or of a wrong
         shape.
 
+    Warns
+    -----
+    RuntimeWarning
+        A given noise variance is above the data's mean power, beyond chance.
+
     Notes
     -----
     A start `x0` is only used for its mean power, the scale of the first variances; by
@@ -170,10 +178,10 @@ class VariationalEM(Solver):
             raise ValueError(f"engine is {self.engine!r}; wanted one of {ENGINES}")
         checks.positive_int("probes", self.probes)
         floor = checks.positive_number("noise_floor", self.noise_floor)
-        if not _LEAST_NOISE <= floor < 1:
+        if not LEAST_NOISE <= floor < 1:
             raise ValueError(
                 f"noise_floor is {floor:g}; wanted a fraction of the data's power from "
-                f"{_LEAST_NOISE:g} to below 1"
+                f"{LEAST_NOISE:g} to below 1"
             )
         if self.starts != 0 and (type(self.starts) is not int or self.starts < 0):
             raise ValueError(f"starts is {self.starts!r}; wanted an integer >= 0")
@@ -182,7 +190,7 @@ class VariationalEM(Solver):
             object.__setattr__(self, "noise_variance", given)
 
     def prepare(self, problem: Any) -> _Plan:
-        noise = self._given_noise(problem)
+        noise = given_noise(self.noise_variance, problem)
         engine, why = posterior_engine(self.engine, problem, self.probes)
         if np.any(host(engine.n_data) == 0):
             raise ValueError("all weights of a problem are zero; it has no data")
@@ -190,11 +198,7 @@ class VariationalEM(Solver):
             raise ValueError(f"{problem.A!r} is zero; there is nothing to infer")
         choices = {"engine": f"{engine.note}; {why}" if why else engine.note}
         if noise is not None:
-            if np.any(host(noise) < _LEAST_NOISE * host(engine.power)):
-                raise ValueError(
-                    f"noise_variance is below {_LEAST_NOISE:g} of the data's mean "
-                    "power, which double precision cannot resolve; give a larger one"
-                )
+            compare_with_data(host(noise), host(engine.power), host(engine.n_data))
             return _Plan(engine, problem.prior, noise, None, choices)
         if np.any(host(engine.power) == 0):
             raise ValueError(
@@ -208,23 +212,6 @@ class VariationalEM(Solver):
         floor = self.noise_floor * engine.power
         noise = _FIRST_NOISE * engine.power
         return _Plan(engine, problem.prior, noise, floor, choices)
-
-    def _given_noise(self, problem: Any) -> Any:
-        """Return the noise variance as a number, or a float64 array of batch shape."""
-        noise, y = self.noise_variance, problem.loss.y
-        if noise is None:
-            return None
-        xp, batch = array_namespace(y), problem.batch_shape
-        if not is_array(noise):
-            full = xp.full(batch, noise, dtype=xp.float64, device=y.device)
-            return full if batch else noise
-        checks.same_device("the problem", noise, problem.device)
-        if tuple(noise.shape) != batch:
-            raise ValueError(
-                f"noise_variance has shape {tuple(noise.shape)}; wanted a number or "
-                f"the batch shape {batch}"
-            )
-        return xp.astype(noise, xp.float64)
 
     def init(
         self, problem: Any, plan: _Plan, x0: Any, rng: np.random.Generator
