@@ -458,3 +458,19 @@ def test_a_support_model_of_ones_own():
 def test_bad_settings_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_noise_that_the_model_explains_is_said(batch):
+    """With a variance each, sixteen unknowns explain ten data to the last."""
+    rng = np.random.default_rng(0)
+    a, x = rng.standard_normal((10, 16)), np.zeros((*batch, 16))
+    x[..., :8] = rng.standard_normal((*batch, 8))
+    y = x @ a.T + 0.01 * rng.standard_normal((*batch, 10))
+    problem = ss.Problem(ss.LeastSquares(a, y), ss.priors.TurboVBI())
+    said = "in 2 of 2 problems the model explains" if batch else "^the model explains"
+    with pytest.warns(RuntimeWarning, match=f"{said} 100 % of the data's degrees"):
+        ss.solve(problem)
+    # given, or not settled, so that it is too early to say: errors if they warn
+    ss.solve(problem, ss.VariationalEM(noise_variance=1e-4))
+    ss.solve(problem, max_iter=2)

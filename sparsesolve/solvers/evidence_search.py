@@ -68,12 +68,17 @@ def promising(problem: Any, plan: Any, trial: Any, state: Any) -> Any:
 def merit(problem: Any, plan: Any, state: Any) -> Any:
     """Return the score less what its hyperparameters have to bring."""
     now = plan.engine.restored(state.moments, state.noise)
+    allowed = in_use(problem, state.hyper) * _allowed(problem, plan, state.hyper)
+    return _score(problem.prior, state.hyper, now) - allowed
+
+
+def in_use(problem: Any, hyper: dict[str, Array]) -> Any:
+    """Return the number of hyperparameters above zero, of batch shape."""
     n_batch, count = len(problem.batch_shape), 0
-    for values in state.hyper.values():
+    for values in hyper.values():
         there = host(values) > 0
         count = count + there.sum(axis=tuple(range(n_batch, there.ndim)))
-    allowed = _allowed(problem, plan, state.hyper)
-    return _score(problem.prior, state.hyper, now) - count * allowed
+    return count
 
 
 def _score(prior: Any, hyper: dict[str, Array], now: Any) -> Any:

@@ -32,15 +32,18 @@ from sparsesolve.solvers.evidence_search import (
     change,
     eliminated,
     host,
+    in_use,
     merged,
     merit,
     pick,
     promising,
 )
-from sparsesolve.solvers.known_noise import (
+from sparsesolve.solvers.noise import (
     LEAST_NOISE,
     compare_with_data,
     given_noise,
+    next_noise,
+    warn_if_explained,
 )
 from sparsesolve.solvers.posterior import Posterior
 
@@ -142,7 +145,9 @@ class VariationalEM(Solver):
     Warns
     -----
     RuntimeWarning
-        A given noise variance is above the data's mean power, beyond chance.
+        A given noise variance is above the data's mean power, beyond chance; or one
+        was learned from less than a quarter of the data's degrees of freedom, and
+        fewer than hyperparameters: the model explains the noise.
 
     Notes
     -----
@@ -249,7 +254,7 @@ class VariationalEM(Solver):
         residual = np.where(prior.ready(hyper), residual, np.maximum(residual, 1))
         if plan.floor is not None:
             calm = residual < _SETTLED
-            new = _next_noise(plan, noise, now)
+            new = next_noise(plan, noise, now)
             residual = np.maximum(residual, host(abs(new - noise) / noise))
             if calm.any():
                 noise = pick(calm, new, noise)
@@ -303,6 +308,14 @@ class VariationalEM(Solver):
 
     def posterior(self, problem: Any, plan: _Plan, state: State) -> Posterior:
         now = plan.engine.restored(state.moments, state.noise)
+        if plan.floor is not None:
+            warn_if_explained(
+                host(now.freedom),
+                host(plan.engine.n_data),
+                in_use(problem, state.hyper),
+                # before that, variances that will still go explain the noise
+                np.asarray(host(state.residual)) < _SETTLED,
+            )
         return Posterior(
             mean=state.x,
             variance=now.variance,
@@ -312,14 +325,6 @@ class VariationalEM(Solver):
             engine=plan.engine,
             prior=problem.prior,
         )
-
-
-def _next_noise(plan: _Plan, noise: Any, now: Any) -> Any:
-    """Return the longer of two steps that both never lower the evidence."""
-    em = noise + (now.misfit - noise * now.freedom) / plan.engine.n_data
-    bound = (noise * now.misfit / now.freedom) ** 0.5
-    new = where(abs(em - noise) > abs(bound - noise), em, bound)
-    return where(new > plan.floor, new, plan.floor)
 
 
 def _generators(seed: int, tries: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A noise variance that is given: its shape, and whether the data can have it."""
+"""The noise variance: given and compared with the data, or learned from them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from sparsesolve import checks
-from sparsesolve.backends import array_namespace, is_array
+from sparsesolve.backends import array_namespace, is_array, where
 
 LEAST_NOISE = 1e-12
 """The smallest noise variance that double precision resolves, beside the data's."""
+
+# Below this share of freedom the noise learned was about that share of the true one,
+# in all of 36 problems of three priors; above it, from 0.5 to 1.4 times.
+_FEW = 0.25
 
 
 def given_noise(noise: Any, problem: Any) -> Any:
@@ -57,3 +61,42 @@ def compare_with_data(noise: Any, power: Any, n_data: Any) -> None:
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+def next_noise(plan: Any, noise: Any, now: Any) -> Any:
+    """Return the longer of two steps that both never lower the evidence."""
+    em = noise + (now.misfit - noise * now.freedom) / plan.engine.n_data
+    bound = (noise * now.misfit / now.freedom) ** 0.5
+    new = where(abs(em - noise) > abs(bound - noise), em, bound)
+    return where(new > plan.floor, new, plan.floor)
+
+
+def warn_if_explained(freedom: Any, n_data: Any, n_hyper: Any, settled: Any) -> None:
+    """Warn where a noise was learned that the model had already explained.
+
+    Many snapshots that share few variances may leave few degrees of freedom, and a
+    noise that is well known.
+
+    Parameters
+    ----------
+    freedom, n_data : float or NumPy array of batch shape
+        Data entries less effective parameters, and data entries.
+    n_hyper : int or NumPy array of batch shape
+        Hyperparameters in use.
+    settled : bool or NumPy array of batch shape
+        Where no more is learned.
+    """
+    share = freedom / n_data
+    few = np.asarray((share < _FEW) & (freedom < n_hyper) & settled)
+    if not few.any():
+        return
+    many = f"in {few.sum()} of {few.size} problems " if few.ndim else ""
+    least = max(float(np.min(np.where(few, share, 1.0))), 0.0)
+    warnings.warn(
+        f"{many}the model explains {100 * (1 - least):.0f} % of the data's degrees of "
+        "freedom, noise included: the noise variance learned from the rest is likely "
+        "far too small, and so are the posterior's; give VariationalEM a "
+        "noise_variance, or take fewer unknowns or a prior with fewer variances",
+        RuntimeWarning,
+        stacklevel=5,
+    )
