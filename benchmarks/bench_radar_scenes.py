@@ -7,7 +7,7 @@ with the beam of `radar.restore`. A second table has a wrong speed and antennas.
 
 ``--freq K`` takes one number of frequencies (40 are 20 %) and no second table,
 ``--errors`` the second table alone, ``--quick`` two scenes on a grid eight times
-coarser.
+coarser. ``--shares`` is how the width of the beam was chosen, on other scenes.
 """
 
 import argparse
@@ -27,6 +27,10 @@ SCENES = tuple((family, seed) for seed in (100, 101) for family in FAMILIES)
 
 SOME = SCENES[:5]
 """One of each, for the second table."""
+
+OTHERS = tuple((family, 0) for family in FAMILIES)
+SHARES = (0, 0.4, 0.5, 0.6, 1)
+"""Widths of the beam that were tried on those, in widths of the array's own."""
 
 N_FREQS = (10, 20, 40)
 SNR_DB = 30.0
@@ -119,12 +123,38 @@ def _deviation(values):
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def shares(grid):
+    """Print mean margins of each image for each width of the beam."""
+    rows = {name: [] for name in ("back-projection", "Kirchhoff", *PRIORS)}
+    for scene, seed in OTHERS:
+        simulation = radar.simulate_scan(seed, scene=scene, n_freq=20, snr_db=SNR_DB)
+        scan, truth = simulation.scan, simulation.truth(grid)
+        full = 2 * np.array(radar.restoring_beam(scan, grid))
+        found = {
+            name: [
+                metrics.psnr(
+                    radar.restore(x, scan, grid, width=share * full), truth, scale="fit"
+                )
+                for share in SHARES
+            ]
+            for name, x, _ in images(scan, grid)
+            if name in rows
+        }
+        direct = max(found["back-projection"][0], found["Kirchhoff"][0])
+        for name, values in found.items():
+            rows[name].append(np.array(values) - direct)
+    print(f"{'beam':17}" + "".join(f"{share:7g}" for share in SHARES))
+    for name, values in rows.items():
+        print(f"{name:17}" + "".join(f"{m:7.2f}" for m in np.mean(values, axis=0)))
+
+
 def main(arguments=None):
     """Print the two tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--freq", type=int, default=None)
     parser.add_argument("--errors", action="store_true")
+    parser.add_argument("--shares", action="store_true")
     options = parser.parse_args(arguments)
     print(machine("numpy", "numba"))
     if options.quick:
@@ -133,6 +163,9 @@ def main(arguments=None):
         summary(f"K = 10, {SNR_DB:g} dB", rows)
         return
     grid = radar.reference_grid()
+    if options.shares:
+        shares(grid)
+        return
     numbers = N_FREQS if options.freq is None else (options.freq,)
     for n_freq in () if options.errors else numbers:
         rows = [row for scene in SCENES for row in image(*scene, n_freq, grid)]

@@ -140,12 +140,12 @@ def operator(n_freq):
 
 
 def study(A, family, seed):
-    """Return the data of a scene, the level of their errors, the true magnitudes."""
+    """Return the scan of a scene, the level of its errors, the true magnitudes."""
     simulation = radar.simulate_scan(
         seed, scene=family, n_freq=len(A.freq), snr_db=SNR_DB
     )
     radius = radar.data_level(simulation.scan, A.grid).radius
-    return simulation.scan.data, radius, simulation.truth(A.grid)
+    return simulation.scan, radius, simulation.truth(A.grid)
 
 
 def problem_of(A, y, radius):
@@ -167,13 +167,16 @@ def run(problem, solver, callback=None):
     )
 
 
-def trace(problem, solver, truth):
-    """Return applications and PSNR after each iteration."""
+def trace(problem, solver, truth, scan):
+    """Return applications and PSNR, as it is and restored, after each iteration."""
     A, rows = problem.A, []
-    before = A.count
+    before, width = A.count, radar.restoring_beam(scan, A.grid)
 
     def note(progress):
-        rows.append((A.count - before, psnr(progress.state.x, truth, scale="fit")))
+        x = progress.state.x
+        pictures = x, radar.restore(x, scan, A.grid, width=width)
+        found = (psnr(picture, truth, scale="fit") for picture in pictures)
+        rows.append((A.count - before, *found))
 
     run(problem, solver, note)
     return np.array(rows)
@@ -186,16 +189,28 @@ def reached(rows, level):
 
 
 def compare(A, seeds):
-    """Print a row for each scene, the mean and the worst."""
+    """Print a row for each scene, the mean and the worst; then of restored images."""
+    runs = {}
+    for family, seed in itertools.product(FAMILIES, seeds):
+        scan, radius, truth = study(A, family, seed)
+        problem = problem_of(A, scan.data, radius)
+        runs[family, seed] = [
+            trace(problem, solver, truth, scan) for solver in (EXACT, FIVE)
+        ]
+    for column, what in ((1, "x itself"), (2, "restored")):
+        report(runs, column, what)
+
+
+def report(runs, column, what):
+    """Print the comparison by one of the two PSNRs."""
+    print(f"\nPSNR of the image, {what}")
     print(
         f"{'':12}{'exact':>16}{'five steps':>17}{'fewer':>8}{'exact better':>14}"
         f"{'to a common PSNR':>21}: exact, five, fewer"
     )
     ratios, gains, earlier = [], [], []
-    for family, seed in itertools.product(FAMILIES, seeds):
-        y, radius, truth = study(A, family, seed)
-        problem = problem_of(A, y, radius)
-        exact, five = (trace(problem, solver, truth) for solver in (EXACT, FIVE))
+    for (family, seed), traces in runs.items():
+        exact, five = (rows[:, (0, column)] for rows in traces)
         level = five[-1, 1] - MARGIN_DB
         a, b = reached(exact, level), reached(five, level)
         ratios.append(five[-1, 0] / exact[-1, 0])
@@ -260,8 +275,8 @@ def break_even(set_up, factor, one, five):
 def against_published(run_it):
     """Print times of the run at 20 frequencies, ours in each way and as published."""
     A = operator(20)
-    y, radius, truth = study(A, FAMILIES[0], SEEDS[0])
-    rows = []
+    scan, radius, truth = study(A, FAMILIES[0], SEEDS[0])
+    y, rows = scan.data, []
 
     def timed(name, A, solver):
         problem, found = problem_of(A, y.astype(A.in_dtype), radius), []
