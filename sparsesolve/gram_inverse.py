@@ -22,12 +22,12 @@ from sparsesolve.backends import (
     conj,
     device_of,
     dtype_of,
-    expand,
     is_array,
     real_dtype,
     to_device,
     to_numpy,
 )
+from sparsesolve.gram_parts import DataPart
 from sparsesolve.operators.base import Operator
 
 # One core's rate in single precision, of matrix products as of the near-field kernels
@@ -57,15 +57,16 @@ class DataGram:
         Of G.
     form : callable
         ``form()`` returns G, (size, size), on the operator's device; only its lower
-        triangle is read.
+        triangle is read. With `parts`, a tuple of one such matrix for each.
     operations, application : float
         Predicted real operations to form G, and to apply A and Aᴴ once.
     needed_bytes : int
         Memory of G and of the work to form it.
     key : str
         Hash of all that determines G, its dtype and device included.
-    valid : (prod(out_shape),) array of bool, optional
-        False where A x is always zero; G has no such rows.
+    parts : tuple of DataPart, optional
+        Combinations of the data that G does not mix, where there are such, or where
+        some data take no part: A x is always zero there, and G has no such rows.
     """
 
     size: int
@@ -75,7 +76,12 @@ class DataGram:
     application: float
     needed_bytes: int
     key: str
-    valid: np.ndarray[Any, Any] | None = None
+    parts: tuple[DataPart, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Orders of the matrices."""
+        return tuple(part.size for part in self.parts) or (self.size,)
 
     @property
     def rate(self) -> float:
@@ -91,12 +97,13 @@ class DataGram:
     @property
     def set_up_seconds(self) -> float:
         """Predicted time to form G and the Cholesky factors of one run of ADMM."""
-        return self.seconds + _FACTORS * 4 / 3 * self.size**3 / self.rate
+        cubes = sum(m**3 for m in self.sizes)
+        return self.seconds + _FACTORS * 4 / 3 * cubes / self.rate
 
     @property
     def exact_seconds(self) -> float:
         """Predicted time of one exact solve."""
-        return (self.application + 8 * self.size**2) / self.rate
+        return (self.application + 8 * sum(m**2 for m in self.sizes)) / self.rate
 
     @property
     def cg_seconds(self) -> float:
@@ -119,7 +126,7 @@ def data_gram(A: Operator) -> DataGram | None:
 
 
 # Solves that share an operator, as those of a path do, share its G.
-_FORMED: WeakKeyDictionary[Operator, Array] = WeakKeyDictionary()
+_FORMED: WeakKeyDictionary[Operator, tuple[Array, ...]] = WeakKeyDictionary()
 
 
 class GramInverse:
@@ -142,13 +149,14 @@ class GramInverse:
 
     def __init__(self, A: Operator, gram: DataGram) -> None:
         self.A, self.gram = A, gram
-        self._factors: dict[float, Factor] = {}
+        self._factors: dict[float, tuple[Factor, ...]] = {}
         self.method = _in_words(gram)
 
     @property
     def needed_bytes(self) -> int:
         """Predicted memory of G, one factor, and the work to form them."""
-        return self.gram.needed_bytes + self.gram.dtype.itemsize * self.gram.size**2
+        squares = sum(m**2 for m in self.gram.sizes)
+        return self.gram.needed_bytes + self.gram.dtype.itemsize * squares
 
     def drawback(self, n_solves: int) -> str:
         """Say why conjugate gradients are better for so many solves; "" if exact is.
@@ -182,13 +190,16 @@ class GramInverse:
             f"AAᴴ of {self.A!r}", self.needed_bytes, "take conjugate gradients"
         )
         gram = self.gram
-        kept = gram_cache.read(gram.key, gram.size, gram.dtype)
+        kept = _kept(gram)
         if kept is not None:
-            _FORMED[self.A] = to_device(kept, self.A.device or "numpy")
+            device = self.A.device or "numpy"
+            _FORMED[self.A] = tuple(to_device(matrix, device) for matrix in kept)
             return
-        _FORMED[self.A] = gram.form()
+        found = gram.form()
+        _FORMED[self.A] = found if gram.parts else (found,)
         if gram.seconds >= _KEPT_FROM_SECONDS:
-            gram_cache.write(gram.key, to_numpy(_FORMED[self.A]))
+            for key, matrix in zip(_keys(gram), _FORMED[self.A], strict=True):
+                gram_cache.write(key, to_numpy(matrix))
 
     def solve(
         self, w: Array, u: Array, rho: Any, warm: Any = None
@@ -197,45 +208,67 @@ class GramInverse:
         xp = array_namespace(w, u)
         misfit = u - A.forward(w)
         batch = misfit.shape[: misfit.ndim - n]
-        rows = self._valid(xp.reshape(misfit, (math.prod(batch), A.shape[0])))
+        rows = xp.reshape(misfit, (math.prod(batch), A.shape[0]))
         given = to_numpy(rho) if is_array(rho) else rho
         penalties = np.broadcast_to(given, batch).astype(float).reshape(-1).tolist()
         self._factors = {value: self._factor(value) for value in penalties}
         chosen = [self._factors[value] for value in penalties]
-        z = xp.stack([inverse(rows[i, :]) for i, (inverse, _) in enumerate(chosen)])
-        z = xp.reshape(self._placed(z), misfit.shape)
-        used = np.reshape([value for _, value in chosen], batch)
-        used = to_device(used.astype(real_dtype(dtype_of(z))), device_of(z))
-        image = u - expand(used, n) * z
-        if self.gram.valid is not None:
-            valid = to_device(self.gram.valid, device_of(z))
-            valid = xp.reshape(valid, A.out_shape)
-            image = xp.where(valid, image, xp.zeros_like(image))
-        return w + A.adjoint(z), image, warm
+        z, scaled = self._solved(rows, chosen)
+        image = u - xp.reshape(scaled, misfit.shape)
+        if self.gram.parts:
+            held = [part.holds(A.shape[0]) for part in self.gram.parts]
+            used = to_device(np.any(held, axis=0), device_of(z))
+            used = xp.reshape(used, A.out_shape)
+            image = xp.where(used, image, xp.zeros_like(image))
+        return w + A.adjoint(xp.reshape(z, misfit.shape)), image, warm
 
-    def _valid(self, rows: Array) -> Array:
-        """Leave out the data that are always zero."""
-        if self.gram.valid is None:
-            return rows
-        places = to_device(np.flatnonzero(self.gram.valid), device_of(rows))
-        return array_namespace(rows).take(rows, places, axis=-1)
+    def _solved(
+        self, rows: Array, chosen: list[tuple[Factor, ...]]
+    ) -> tuple[Array, Array]:
+        """Return z = (G + rho I)⁻¹ rows and rho z, with the rho that was used."""
+        parts = self.gram.parts or (None,)
+        solved, scaled = [], []
+        for k, part in enumerate(parts):
+            mine = rows if part is None else part.combined(rows, -1)
+            z, product = _each(mine, [factors[k] for factors in chosen])
+            if part is not None:
+                z, product = (part.spread(a, rows.shape[1]) for a in (z, product))
+            solved.append(z)
+            scaled.append(product)
+        return sum(solved[1:], start=solved[0]), sum(scaled[1:], start=scaled[0])
 
-    def _placed(self, rows: Array) -> Array:
-        """Put them back, as zeros."""
-        valid = self.gram.valid
-        if valid is None:
-            return rows
-        xp = array_namespace(rows)
-        places = np.where(valid, np.cumsum(valid) - 1, self.gram.size)
-        rows = xp.concat((rows, xp.zeros_like(rows[:, :1])), axis=-1)
-        return xp.take(rows, to_device(places, device_of(rows)), axis=-1)
-
-    def _factor(self, rho: float) -> Factor:
+    def _factor(self, rho: float) -> tuple[Factor, ...]:
         if rho in self._factors:
             return self._factors[rho]
         self.set_up()
-        G = _FORMED[self.A]
-        return _cholesky(G, rho) if isinstance(G, np.ndarray) else _inverted(G, rho)
+        return tuple(
+            _cholesky(G, rho) if isinstance(G, np.ndarray) else _inverted(G, rho)
+            for G in _FORMED[self.A]
+        )
+
+
+def _each(rows: Array, factors: list[Factor]) -> tuple[Array, Array]:
+    """Return (G + rho I)⁻¹ r for each row r by its own factor, and rho times that."""
+    xp = array_namespace(rows)
+    z = xp.stack([inverse(rows[i, :]) for i, (inverse, _) in enumerate(factors)])
+    used = np.array([rho for _, rho in factors]).astype(real_dtype(dtype_of(z)))
+    return z, to_device(used[:, None], device_of(z)) * z
+
+
+def _keys(gram: DataGram) -> list[str]:
+    n = len(gram.sizes)
+    return [gram.key] if n == 1 else [f"{gram.key}-{i}" for i in range(n)]
+
+
+def _kept(gram: DataGram) -> list[Array] | None:
+    """Return the matrices that are in the cache; None unless all are."""
+    found = []
+    for key, size in zip(_keys(gram), gram.sizes, strict=True):
+        matrix = gram_cache.read(key, size, gram.dtype)
+        if matrix is None:
+            return None
+        found.append(matrix)
+    return found
 
 
 def _cholesky(G: np.ndarray[Any, Any], rho: float) -> Factor:
@@ -246,7 +279,8 @@ def _cholesky(G: np.ndarray[Any, Any], rho: float) -> Factor:
     m = len(G)
     noise = float(np.finfo(G.dtype).eps * np.max(np.diagonal(G).real))
     raised = rho
-    while raised < rho + m * float(np.max(np.diagonal(G).real)):
+    most = rho + m * float(np.max(np.diagonal(G).real))
+    while math.isfinite(most) and (raised == rho or raised < most):
         shifted = np.array(G)
         shifted.reshape(-1)[:: m + 1] += raised
         # Read column by column, the lower triangle of G is the upper one of its
@@ -278,10 +312,12 @@ def _inverted(G: Array, rho: float) -> Factor:
 
 def _in_words(gram: DataGram) -> str:
     set_up = f"predicted {gram.set_up_seconds:.2g} s to set up"
-    if gram_cache.holds(gram.key):
+    if all(gram_cache.holds(key) for key in _keys(gram)):
         set_up = "kept in the cache"
+    sizes = gram.sizes
+    apart = f", {len(sizes)} parts of at most {max(sizes)}" if len(sizes) > 1 else ""
     return (
         f"exact, by Cholesky factors of the {gram.size} x {gram.size} matrix AAᴴ + rho "
-        f"I: {set_up}, {gram.exact_seconds:.2g} s a solve, where conjugate gradients "
-        f"take {gram.cg_seconds:.2g} s; repaid after {gram.break_even} solves"
+        f"I{apart}: {set_up}, {gram.exact_seconds:.2g} s a solve, where conjugate "
+        f"gradients take {gram.cg_seconds:.2g} s; repaid after {gram.break_even} solves"
     )

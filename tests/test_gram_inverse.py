@@ -371,13 +371,17 @@ def large():
     """1560 data: exact is repaid by some 20 solves, and nothing is formed here."""
     tx, rx = ss.applications.radar.reference_array()
     grid = ss.applications.radar.reference_grid()
-    return radar("complex64", tx=tx, rx=rx, freq=np.linspace(4e9, 16e9, 10), grid=grid)
+    freq = np.linspace(4e9, 16e9, 10)
+    # a shift, so that there is no symmetry
+    return radar(
+        "complex64", tx=tx + np.array([0.01, 0, 0]), rx=rx, freq=freq, grid=grid
+    )
 
 
 def test_the_choice_follows_the_predicted_cost(monkeypatch, formed):
     A = large()
     gram = data_gram(A)
-    assert gram.operations == pytest.approx(4 * 1560**2 * 30625)
+    assert gram.operations == pytest.approx(4 * 1560**2 * 30625, rel=2e-3)
     few = regularized_inverse(A, n_solves=gram.break_even - 1)
     many = exact_inverse(A)
     assert few.method.startswith("conjugate gradients to a relative residual of 1e-06")

@@ -1,0 +1,116 @@
+"""Parts into which data fall that AAᴴ does not mix, such as even and odd ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsesolve.backends import (
+    Array,
+    array_namespace,
+    device_of,
+    dtype_of,
+    real_dtype,
+    to_device,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DataPart:
+    """Orthonormal combinations Σ_g weights[g] y[members[g]] of flat data y.
+
+    Parameters
+    ----------
+    members : (n_terms, size) array of int
+        Data that are combined. No datum is in two combinations.
+    weights : (n_terms, size) array of float
+    """
+
+    members: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @property
+    def size(self) -> int:
+        """Number of combinations."""
+        return int(self.members.shape[1])
+
+    def combined(self, y: Array, axis: int) -> Array:
+        """Return the combinations of data that lie along an axis, the first or last."""
+        xp, place = array_namespace(y), device_of(y)
+        real = real_dtype(dtype_of(y))
+        total: Array = 0
+        for chosen, weights in zip(self.members, self.weights, strict=True):
+            rows = xp.take(y, to_device(chosen, place), axis=axis)
+            scale = weights.astype(real)
+            scale = to_device(scale[:, None] if axis == 0 else scale, place)
+            total = total + rows * scale
+        return total
+
+    def spread(self, z: Array, n_data: int) -> Array:
+        """Return the data (..., n_data) of combinations (..., size): the adjoint."""
+        xp, place = array_namespace(z), device_of(z)
+        sources, shares = self._sources(n_data)
+        shares = to_device(shares.astype(real_dtype(dtype_of(z))), place)
+        z = xp.concat((z, xp.zeros_like(z[..., :1])), axis=-1)
+        return xp.take(z, to_device(sources, place), axis=-1) * shares
+
+    def holds(self, n_data: int) -> NDArray[np.bool_]:
+        """Return which data are in some combination."""
+        return np.asarray(self._sources(n_data)[1] != 0)
+
+    def _sources(self, n_data: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the combination that each datum is in, `size` for none; its weight."""
+        sources, shares = np.full(n_data, self.size), np.zeros(n_data)
+        for chosen, weights in zip(self.members, self.weights, strict=True):
+            sources[chosen] = np.arange(self.size)
+            shares[chosen] += weights
+        return sources, shares
+
+
+def symmetric_parts(
+    images: Sequence[NDArray[np.int64]], valid: NDArray[np.bool_]
+) -> list[DataPart]:
+    """Return the parts that symmetries do not mix, one for each pair of signs.
+
+    Parameters
+    ----------
+    images : sequence of n arrays (n_data,) of int
+        Where each of n commuting symmetries, its own inverse, takes each datum.
+    valid : (n_data,) array of bool
+        The same for a datum and its images; parts have no others.
+
+    Returns
+    -------
+    list of DataPart
+        At most 2ⁿ: even or odd under each symmetry. Empty ones are left out.
+    """
+    moved, signs = group(images, valid.size)
+    first = np.flatnonzero(valid & np.all(moved >= moved[0], axis=0))
+    moved = moved[:, first]
+    stays = moved == moved[0]
+    parts = []
+    for character in signs:
+        kept = character @ stays > 0
+        if not kept.any():
+            continue
+        members = moved[:, kept]
+        norm = np.sqrt(len(moved) * stays[:, kept].sum(axis=0))
+        parts.append(DataPart(members, character[:, None] / norm))
+    return parts
+
+
+def group(
+    images: Sequence[NDArray[np.int64]], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where all products of symmetries take each entry, identity first.
+
+    (2ⁿ, size), and the signs of each character on each product, (2ⁿ, 2ⁿ).
+    """
+    moved, signs = np.arange(size)[None], np.ones((1, 1), np.int64)
+    for image in images:
+        moved = np.concatenate([moved, image[moved]])
+        signs = np.block([[signs, signs], [signs, -signs]])
+    return moved, signs
