@@ -101,6 +101,7 @@ def test_width_zero_gives_the_magnitudes():
         ({"width": -0.01}, ValueError, "width is -0.01; wanted"),
         ({"width": (0.01, 0.01)}, ValueError, "one or three lengths"),
         ({"width": 25.0}, ValueError, "looks like mm"),
+        ({"width": (0.01, 5, 0.01)}, ValueError, "the grid's 0.1 m; wanted m, not mm"),
     ],
 )
 def test_bad_input(changes, error, message):

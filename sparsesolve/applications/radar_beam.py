@@ -25,6 +25,8 @@ from sparsesolve.scan import RadarScan
 __all__ = ["restore", "restoring_beam"]
 
 _SHARE = 0.5
+# An array's own beam may be wider than a small grid, but not by so much.
+_WIDEST = 10.0
 
 
 def restoring_beam(scan: RadarScan, grid: Grid) -> tuple[float, float, float]:
@@ -77,8 +79,8 @@ def restore(x: Array, scan: RadarScan, grid: Grid, *, width: Any = None) -> Arra
     Raises
     ------
     ValueError
-        `x` does not fit the grid or is not finite, a width is negative, or the middle
-        of the grid lies at an antenna, where `width` must be given.
+        `x` does not fit the grid or is not finite, a width is negative or looks like
+        mm, or the middle of the grid lies at an antenna, where `width` must be given.
 
     References
     ----------
@@ -89,7 +91,7 @@ def restore(x: Array, scan: RadarScan, grid: Grid, *, width: Any = None) -> Arra
     if dtype_of(x).kind not in "fc":
         raise TypeError(f"x has dtype {dtype_of(x)}; wanted real or complex numbers")
     checks.trailing_shape("x", x, grid.shape)
-    widths = _given(restoring_beam(scan, grid) if width is None else width)
+    widths = _given(restoring_beam(scan, grid) if width is None else width, grid)
     xp, place, real = array_namespace(x), device_of(x), real_dtype(dtype_of(x))
     image = xp.abs(x)
     for k, (axis, size) in enumerate(zip(grid.axes, widths, strict=True)):
@@ -101,10 +103,15 @@ def restore(x: Array, scan: RadarScan, grid: Grid, *, width: Any = None) -> Arra
     return xp.where(to_device(grid.region, place), image, xp.zeros_like(image))
 
 
-def _given(width: Any) -> NDArray[np.float64]:
+def _given(width: Any, grid: Grid) -> NDArray[np.float64]:
     widths = metres("width", width)
     if widths.shape not in ((), (3,)) or np.any(widths < 0):
         raise ValueError(f"width is {width!r}; wanted one or three lengths >= 0 in m")
+    reach = max(float(np.ptp(axis)) for axis in grid.axes)
+    if reach and float(np.max(widths)) > _WIDEST * reach:
+        raise ValueError(
+            f"width is {width!r}, many times the grid's {reach:g} m; wanted m, not mm"
+        )
     return np.broadcast_to(widths, (3,))
 
 
