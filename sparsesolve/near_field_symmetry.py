@@ -109,9 +109,7 @@ def _moved_points(
     image = (points - middle) @ turn.T + middle
     tolerance = _ROUNDING * max(np.max(np.abs(image)), np.max(np.abs(points)))
     distance, nearest = cKDTree(points).query(image)
-    if np.any(distance > tolerance) or np.unique(nearest).size < len(points):
-        return None
-    return np.asarray(nearest)
+    return None if np.any(distance > tolerance) else np.asarray(nearest)
 
 
 def _moved_channels(pairs: Indices, tx: Indices, rx: Indices) -> Indices | None:

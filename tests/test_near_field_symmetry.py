@@ -21,6 +21,7 @@ ALONG_X = np.array([[x, 0.0, 0.0] for x in (-0.1, -0.04, 0.04, 0.1)])
 ALONG_Y = ALONG_X[:, [1, 0, 2]]
 DIAGONAL = np.array([[x, x, 0.0] for x in (-0.1, 0.0, 0.1)])
 OTHER = DIAGONAL * (1, -1, 1)
+ALL_SIDES = np.concatenate([ALONG_X[::3], ALONG_Y[::3]])
 ODD = np.array([[0.01, 0.02, 0.0], [-0.07, 0.03, 0.01]])
 PAIRS = [[0, 0], [3, 3], [1, 2], [2, 1]]
 
@@ -55,6 +56,10 @@ CASES = {
     "cross": (radar, (12, 12, 12, 12)),
     "oblong grid": (partial(radar, grid=OBLONG), (12, 12, 12, 12)),
     "diagonal cross": (partial(radar, DIAGONAL, OTHER), (12, 6, 3, 6)),
+    "a square, whose turns do not all commute": (
+        partial(radar, np.concatenate([DIAGONAL[::2], OTHER[::2]]), ALL_SIDES),
+        (12, 12, 12, 12),
+    ),
     "diagonal cross, oblong grid": (
         partial(radar, DIAGONAL, OTHER, OBLONG),
         (15, 12),
