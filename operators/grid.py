@@ -18,6 +18,8 @@ _LARGEST_METRES = 20.0
 
 def metres(name: str, values: Any) -> Floats:
     """Return `values` as float64, refused if empty, not finite or plainly in mm."""
+    if checks.is_boolean(values):
+        raise TypeError(f"{name} is {values!r}; wanted lengths in m")
     array = np.array(values, dtype=np.float64)
     checks.finite(name, array)
     largest = float(np.max(np.abs(array)))

@@ -149,6 +149,7 @@ class GramInverse:
 
     def __init__(self, A: Operator, gram: DataGram) -> None:
         self.A, self.gram = A, gram
+        self._in_no_part = _in_no_part(gram.parts)
         self._factors: dict[float, tuple[Factor, ...]] = {}
         self.method = _in_words(gram)
 
@@ -197,7 +198,9 @@ class GramInverse:
             return
         found = gram.form()
         _FORMED[self.A] = found if gram.parts else (found,)
-        if gram.seconds >= _KEPT_FROM_SECONDS:
+        # parts that are kept together: some of them would be of no use
+        together = sum(m**2 for m in gram.sizes) * gram.dtype.itemsize
+        if gram.seconds >= _KEPT_FROM_SECONDS and together <= gram_cache.LIMIT:
             for key, matrix in zip(_keys(gram), _FORMED[self.A], strict=True):
                 gram_cache.write(key, to_numpy(matrix))
 
@@ -215,11 +218,10 @@ class GramInverse:
         chosen = [self._factors[value] for value in penalties]
         z, scaled = self._solved(rows, chosen)
         image = u - xp.reshape(scaled, misfit.shape)
-        if self.gram.parts:
-            held = [part.holds(A.shape[0]) for part in self.gram.parts]
-            used = to_device(np.any(held, axis=0), device_of(z))
-            used = xp.reshape(used, A.out_shape)
-            image = xp.where(used, image, xp.zeros_like(image))
+        if self._in_no_part is not None:
+            unused = to_device(self._in_no_part, device_of(z))
+            unused = xp.reshape(unused, A.out_shape)
+            image = xp.where(unused, xp.zeros_like(image), image)
         return w + A.adjoint(xp.reshape(z, misfit.shape)), image, warm
 
     def _solved(
@@ -232,7 +234,7 @@ class GramInverse:
             mine = rows if part is None else part.combined(rows, -1)
             z, product = _each(mine, [factors[k] for factors in chosen])
             if part is not None:
-                z, product = (part.spread(a, rows.shape[1]) for a in (z, product))
+                z, product = map(part.spread, (z, product))
             solved.append(z)
             scaled.append(product)
         return sum(solved[1:], start=solved[0]), sum(scaled[1:], start=scaled[0])
@@ -253,6 +255,16 @@ def _each(rows: Array, factors: list[Factor]) -> tuple[Array, Array]:
     z = xp.stack([inverse(rows[i, :]) for i, (inverse, _) in enumerate(factors)])
     used = np.array([rho for _, rho in factors]).astype(real_dtype(dtype_of(z)))
     return z, to_device(used[:, None], device_of(z)) * z
+
+
+def _in_no_part(parts: tuple[DataPart, ...]) -> np.ndarray[Any, Any] | None:
+    """Return where A x is always zero; None for nowhere."""
+    if not parts:
+        return None
+    unused = np.ones(parts[0].n_data, bool)
+    for part in parts:
+        unused[part.members] = False
+    return unused if unused.any() else None
 
 
 def _keys(gram: DataGram) -> list[str]:

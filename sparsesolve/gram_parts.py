@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,12 @@ class DataPart:
     members : (n_terms, size) array of int
         Data that are combined. No datum is in two combinations.
     weights : (n_terms, size) array of float
+    n_data : int
     """
 
     members: NDArray[np.int64]
     weights: NDArray[np.float64]
+    n_data: int
 
     @property
     def size(self) -> int:
@@ -49,21 +52,18 @@ class DataPart:
             total = total + rows * scale
         return total
 
-    def spread(self, z: Array, n_data: int) -> Array:
+    def spread(self, z: Array) -> Array:
         """Return the data (..., n_data) of combinations (..., size): the adjoint."""
         xp, place = array_namespace(z), device_of(z)
-        sources, shares = self._sources(n_data)
+        sources, shares = self._sources
         shares = to_device(shares.astype(real_dtype(dtype_of(z))), place)
         z = xp.concat((z, xp.zeros_like(z[..., :1])), axis=-1)
         return xp.take(z, to_device(sources, place), axis=-1) * shares
 
-    def holds(self, n_data: int) -> NDArray[np.bool_]:
-        """Return which data are in some combination."""
-        return np.asarray(self._sources(n_data)[1] != 0)
-
-    def _sources(self, n_data: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the combination that each datum is in, `size` for none; its weight."""
-        sources, shares = np.full(n_data, self.size), np.zeros(n_data)
+    @cached_property
+    def _sources(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The combination that each datum is in, `size` for none; its weight."""
+        sources, shares = np.full(self.n_data, self.size), np.zeros(self.n_data)
         for chosen, weights in zip(self.members, self.weights, strict=True):
             sources[chosen] = np.arange(self.size)
             shares[chosen] += weights
@@ -87,7 +87,10 @@ def symmetric_parts(
     list of DataPart
         At most 2ⁿ: even or odd under each symmetry. Empty ones are left out.
     """
-    moved, signs = group(images, valid.size)
+    moved, signs = np.arange(valid.size)[None], np.ones((1, 1), np.int64)
+    for image in images:
+        moved = np.concatenate([moved, image[moved]])
+        signs = np.block([[signs, signs], [signs, -signs]])
     first = np.flatnonzero(valid & np.all(moved >= moved[0], axis=0))
     moved = moved[:, first]
     stays = moved == moved[0]
@@ -98,19 +101,5 @@ def symmetric_parts(
             continue
         members = moved[:, kept]
         norm = np.sqrt(len(moved) * stays[:, kept].sum(axis=0))
-        parts.append(DataPart(members, character[:, None] / norm))
+        parts.append(DataPart(members, character[:, None] / norm, valid.size))
     return parts
-
-
-def group(
-    images: Sequence[NDArray[np.int64]], size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where all products of symmetries take each entry, identity first.
-
-    (2ⁿ, size), and the signs of each character on each product, (2ⁿ, 2ⁿ).
-    """
-    moved, signs = np.arange(size)[None], np.ones((1, 1), np.int64)
-    for image in images:
-        moved = np.concatenate([moved, image[moved]])
-        signs = np.block([[signs, signs], [signs, -signs]])
-    return moved, signs

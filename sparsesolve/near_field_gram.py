@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsesolve import memory
 from sparsesolve.backends import (
     Array,
     array_namespace,
@@ -20,13 +21,17 @@ from sparsesolve.backends import (
     to_numpy,
 )
 from sparsesolve.gram_inverse import DataGram, data_gram
-from sparsesolve.gram_parts import DataPart, group, symmetric_parts
-from sparsesolve.near_field_symmetry import symmetries
+from sparsesolve.gram_parts import DataPart, symmetric_parts
+from sparsesolve.near_field_symmetry import fundamental, symmetries
 from sparsesolve.operators.near_field import NearFieldMIMO
 from sparsesolve.operators.near_field_waves import equally_spaced, wave_table
 
 _FORMAT = 2
 _TILE = 1024
+# Operations that the prediction counts for a datum at a voxel, and for the waves of an
+# antenna there: what they take, at the rate that it assumes.
+_PRODUCT = 200.0
+_WAVE = 1e4
 
 
 @data_gram.register
@@ -44,17 +49,17 @@ def near_field_gram(A: NearFieldMIMO) -> DataGram | None:
         valid = np.broadcast_to(to_numpy(A.mask), A.out_shape).reshape(-1)
     m = int(valid.sum())
     region = A.grid.region
-    used = np.ones(A.in_shape, bool) if region is None else region
-    if m >= int(used.sum()):
+    n_voxels = math.prod(A.in_shape) if region is None else int(region.sum())
+    if m >= n_voxels:
         return None
-    turns = symmetries(A)
-    moved, _ = group([voxels for _, voxels in turns], used.size)
-    first = np.flatnonzero(used.reshape(-1) & np.all(moved >= moved[0], axis=0))
-    counts = len(moved) / np.sum(moved[:, first] == first, axis=0)
-    parts: tuple[DataPart, ...] = ()
-    if turns or A.mask is not None:
-        parts = tuple(symmetric_parts([data for data, _ in turns], valid))
     dtype = np.dtype(A.in_dtype)
+    # at most eight parts, which the memory there is may not hold either
+    hopeless = m**2 // 8 * dtype.itemsize > memory.available_bytes()
+    turns, images = ([np.eye(3, dtype=int)], []) if hopeless else symmetries(A)
+    first, counts = fundamental(A.grid, turns)
+    parts: tuple[DataPart, ...] = ()
+    if images or A.mask is not None:
+        parts = tuple(symmetric_parts(images, valid))
     squares = sum(part.size**2 for part in parts) or m**2
     # rows of one tile twice, as frequencies are gathered into one array, and those of
     # a part with what they are summed from
@@ -64,10 +69,14 @@ def near_field_gram(A: NearFieldMIMO) -> DataGram | None:
         size=m,
         dtype=dtype,
         form=partial(_form, A, first, np.sqrt(counts), parts),
-        operations=4.0 * squares * first.size
-        + 8.0 * len(moved) * A.shape[0] * first.size,
-        application=16.0 * A.shape[0] * int(used.sum()),
-        needed_bytes=(squares + tile) * dtype.itemsize,
+        operations=first.size
+        * (
+            4.0 * squares
+            + (_PRODUCT + 8 * len(turns)) * A.shape[0]
+            + _WAVE * (A.tx.shape[0] + A.rx.shape[0])
+        ),
+        application=16.0 * A.shape[0] * n_voxels,
+        needed_bytes=(squares + tile) * dtype.itemsize + 16 * first.size,
         key=_key(A),
         parts=parts,
     )
@@ -81,11 +90,12 @@ def _form(
 ) -> Any:
     """Return G, or that of each part, from some voxels with weights of their waves."""
     device = A.device or "numpy"
-    points = A.grid.points.reshape(-1, 3)[voxels]
     G: list[Array] = [None] * max(1, len(parts))
-    for first in range(0, len(points), _TILE):
+    for first in range(0, len(voxels), _TILE):
         tile = slice(first, first + _TILE)
-        part = to_device(np.array(points[tile]), device)
+        places = np.unravel_index(voxels[tile], A.in_shape)
+        lines = zip(A.grid.axes, places, strict=True)
+        part = to_device(np.stack([axis[i] for axis, i in lines], axis=-1), device)
         xp = array_namespace(part)
         rows = xp.concat(list(_rows(A, part)), axis=0)
         if np.any(weights != 1):

@@ -22,34 +22,51 @@ from sparsesolve.operators.near_field import NearFieldMIMO
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Turn = NDArray[np.int64]
 
 # Rounding of coordinates: what is farther from its image gives other phases.
 _ROUNDING = 16 * np.finfo(float).eps
 
 
-def symmetries(A: NearFieldMIMO) -> list[tuple[Indices, Indices]]:
-    """Return where each of some symmetries takes flat data and flat voxels of the grid.
+def symmetries(A: NearFieldMIMO) -> tuple[list[Turn], list[Indices]]:
+    """Return turns that array and grid are symmetric under, and what they do to data.
 
     Reflections, half turns and exchanges of axes about the middle of the grid that
     leave antennas, channels, mask, calibration and region as they are. Each is its own
     inverse, all commute, and none is a product of others.
+
+    Returns
+    -------
+    turns : list of (3, 3) arrays of int
+        All products of them, the identity first.
+    images : list of arrays
+        Where each of those that are no product takes flat data.
     """
-    found, elements = [], [np.eye(3, dtype=int)]
+    turns, images = [np.eye(3, dtype=np.int64)], []
     for turn in _candidates():
-        known = any(np.array_equal(turn, other) for other in elements)
-        if known or any(np.any(turn @ other != other @ turn) for other in elements):
+        known = any(np.array_equal(turn, other) for other in turns)
+        if known or any(np.any(turn @ other != other @ turn) for other in turns):
             continue
-        voxels = _moved_voxels(A.grid, turn)
-        if voxels is None:
-            continue
-        data = _moved_data(A, turn)
-        if data is not None:
-            found.append((data, voxels))
-            elements += [turn @ other for other in elements]
-    return found
+        image = _moved_data(A, turn) if _fits(A.grid, turn) else None
+        if image is not None:
+            images.append(image)
+            turns += [turn @ other for other in turns]
+    return turns, images
 
 
-def _candidates() -> Iterator[NDArray[np.int64]]:
+def fundamental(grid: Grid, turns: list[Turn]) -> tuple[Indices, Indices]:
+    """Return one flat voxel of all that turns take to each other, and their number."""
+    numbers = np.arange(math.prod(grid.shape)).reshape(grid.shape)
+    chosen = np.ones(grid.shape, bool) if grid.region is None else grid.region.copy()
+    staying = np.zeros(grid.shape, np.int8)
+    for turn in turns:
+        image = _turned(numbers, turn)
+        chosen &= image >= numbers
+        staying += image == numbers
+    return np.flatnonzero(chosen), len(turns) // staying[chosen].astype(np.int64)
+
+
+def _candidates() -> Iterator[Turn]:
     """Yield signed exchanges of axes that are their own inverse, reflections first."""
     signs = sorted(itertools.product((1, -1), repeat=3), key=lambda s: s.count(-1))
     for order in ((0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 1, 0)):
@@ -63,8 +80,8 @@ def _middle(grid: Grid) -> Floats:
     return np.array([(axis[0] + axis[-1]) / 2 for axis in grid.axes])
 
 
-def _moved_voxels(grid: Grid, turn: NDArray[np.int64]) -> Indices | None:
-    """Return where a turn about its middle takes the voxels of a grid, if to voxels."""
+def _fits(grid: Grid, turn: Turn) -> bool:
+    """Whether a turn about its middle takes voxels of a grid to such."""
     middle = _middle(grid)
     for i, row in enumerate(turn):
         j = int(np.flatnonzero(row)[0])
@@ -73,20 +90,18 @@ def _moved_voxels(grid: Grid, turn: NDArray[np.int64]) -> Indices | None:
         if image.size != grid.axes[i].size or np.any(
             np.abs(image - grid.axes[i]) > tolerance
         ):
-            return None
-    # entry v of `moved` is the voxel that v comes from, and as good: turned twice,
-    # each is back
-    numbers = np.arange(math.prod(grid.shape)).reshape(grid.shape)
-    numbers = np.transpose(numbers, np.argmax(np.abs(turn), axis=1))
-    reversed_axes = tuple(np.flatnonzero(turn.sum(axis=1) < 0).tolist())
-    moved: Indices = np.flip(numbers, reversed_axes).reshape(-1)
+            return False
     region = grid.region
-    if region is not None and np.any(region.reshape(-1) != region.reshape(-1)[moved]):
-        return None
-    return moved
+    return region is None or np.array_equal(region, _turned(region, turn))
 
 
-def _moved_data(A: NearFieldMIMO, turn: NDArray[np.int64]) -> Indices | None:
+def _turned(volume: NDArray[Any], turn: Turn) -> NDArray[Any]:
+    """Return a view of a volume after a turn that is its own inverse."""
+    swapped = np.transpose(volume, np.argmax(np.abs(turn), axis=1))
+    return np.flip(swapped, tuple(np.flatnonzero(turn.sum(axis=1) < 0).tolist()))
+
+
+def _moved_data(A: NearFieldMIMO, turn: Turn) -> Indices | None:
     """Return where a turn takes flat data, if antennas are taken to antennas."""
     middle = _middle(A.grid)
     tx, rx = (_moved_points(to_numpy(p), turn, middle) for p in (A.tx, A.rx))
@@ -101,9 +116,7 @@ def _moved_data(A: NearFieldMIMO, turn: NDArray[np.int64]) -> Indices | None:
     return (np.arange(n_freq)[:, None] * n_channels + channels).reshape(-1)
 
 
-def _moved_points(
-    points: Floats, turn: NDArray[np.int64], middle: Floats
-) -> Indices | None:
+def _moved_points(points: Floats, turn: Turn, middle: Floats) -> Indices | None:
     from scipy.spatial import cKDTree
 
     image = (points - middle) @ turn.T + middle

@@ -1,10 +1,12 @@
 """Symmetries of arrays and grids: which are found, and the parts of AAᴴ."""
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
 import pytest
 
+from sparsesolve import gram_cache, gram_inverse, memory, near_field_gram
 from sparsesolve.backends import to_device, to_numpy
 from sparsesolve.gram_inverse import data_gram
 from sparsesolve.gram_parts import symmetric_parts
@@ -124,7 +126,7 @@ def test_the_parts_make_the_whole(case):
     assert sum(gram.sizes) == gram.size == valid.sum()
     U = np.concatenate([part.combined(np.eye(A.shape[0]), 0) for part in gram.parts])
     np.testing.assert_allclose(U @ U.T, np.eye(gram.size), atol=1e-14)
-    back = [part.spread(np.eye(part.size), A.shape[0]) for part in gram.parts]
+    back = [part.spread(np.eye(part.size)) for part in gram.parts]
     np.testing.assert_allclose(np.concatenate(back), U, atol=1e-15)
     G = U @ M @ M.conj().T @ U.T
     first, scale = 0, np.abs(G).max()
@@ -165,25 +167,28 @@ def test_the_inverse_is_that_of_dense_least_squares(case, dtype, rtol, library):
 @pytest.mark.parametrize("case", NONE)
 def test_without_symmetry_there_are_no_parts(case):
     A = NONE[case]()
-    assert symmetries(A) == []
+    assert len(symmetries(A)[0]) == 1
     assert len(data_gram(A).sizes) == 1
 
 
 def test_a_hair_of_asymmetry_counts():
     moved = ALONG_X + np.array([[1e-12, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
-    assert len(symmetries(radar())) == 2
-    assert len(symmetries(radar(moved))) == 1  # the plane that all of it lies in
+    assert len(symmetries(radar())[0]) == 4
+    assert len(symmetries(radar(moved))[0]) == 2  # the plane that all of it lies in
 
 
 def test_two_planes_take_a_sixteenth_of_the_work():
-    side = np.linspace(-0.1, 0.1, 20)
-    whole = radar(grid=Grid(side, side, np.linspace(0.2, 0.4, 20)))
-    odd = radar(grid=Grid(side, side + 1e-3, np.linspace(0.2, 0.4, 20)))
-    off = radar(grid=Grid(side + 1e-3, side - 2e-3, np.linspace(0.2, 0.4, 20)))
-    combine = 8.0 * whole.shape[0] * 8000
-    least, half, most = (data_gram(A).operations for A in (whole, odd, off))
-    assert (most - combine) / (half - combine) == pytest.approx(4)
-    assert (most - combine) / (least - combine) == pytest.approx(16)
+    """Less what is linear in the data: waves, their products and combinations."""
+    side, depth = np.linspace(-0.1, 0.1, 20), np.linspace(0.2, 0.4, 20)
+    quadratic = []
+    for n_planes, (x, y) in enumerate([(1e-3, 2e-3), (0, 1e-3), (0, 0)]):
+        gram = data_gram(radar(grid=Grid(side + x, side + y, depth)))
+        voxels = 8000 / 2**n_planes
+        each = near_field_gram._PRODUCT + 8 * 2**n_planes
+        linear = each * gram.size + 8 * near_field_gram._WAVE
+        quadratic.append(gram.operations - voxels * linear)
+    assert quadratic[0] == pytest.approx(4 * 48**2 * 8000)
+    assert quadratic[0] / np.array(quadratic) == pytest.approx([1, 4, 16])
 
 
 def test_the_words_say_so():
@@ -197,5 +202,44 @@ def test_parts_of_a_cyclic_shift_by_half():
     y = np.array([1.0, 2.0, 5.0, -3.0])
     np.testing.assert_allclose(even.combined(y, -1), np.array([6, -1]) / 2**0.5)
     np.testing.assert_allclose(odd.combined(y, -1), np.array([-4, 5]) / 2**0.5)
-    back = even.spread(even.combined(y, -1), 4) + odd.spread(odd.combined(y, -1), 4)
+    back = even.spread(even.combined(y, -1)) + odd.spread(odd.combined(y, -1))
     np.testing.assert_allclose(back, y)
+
+
+def test_parts_that_the_cache_cannot_hold_together_are_not_kept(tmp_path, monkeypatch):
+    """Each would fit, and push out another: none would be of use."""
+    monkeypatch.setenv("SPARSESOLVE_CACHE", str(tmp_path))
+    monkeypatch.setattr(gram_inverse, "_KEPT_FROM_SECONDS", 0.0)
+    together = 4 * 12**2 * 16
+    monkeypatch.setattr(gram_cache, "LIMIT", together - 1)
+    regularized_inverse(radar(), method="exact")
+    assert not list(tmp_path.rglob("*.h5"))
+    monkeypatch.setattr(gram_cache, "LIMIT", 100 * together)
+    regularized_inverse(radar(), method="exact")
+    assert len(list(tmp_path.rglob("*.h5"))) == 4
+
+
+def test_no_symmetry_is_looked_for_where_memory_would_not_do(monkeypatch):
+    looked = []
+    found = near_field_gram.symmetries
+    monkeypatch.setattr(
+        near_field_gram, "symmetries", lambda A: looked.append(1) or found(A)
+    )
+    A, eighth = radar(), 48**2 // 8 * 16
+    monkeypatch.setattr(memory, "available_bytes", lambda: eighth - 1)
+    assert data_gram(A).sizes == (48,)
+    assert looked == []
+    monkeypatch.setattr(memory, "available_bytes", lambda: eighth)
+    assert data_gram(A).sizes == (12, 12, 12, 12)
+
+
+def test_finding_symmetries_takes_little_more_than_an_index_a_voxel():
+    side = np.linspace(-0.1, 0.1, 60)
+    A = radar(grid=Grid(side, side, np.linspace(0.2, 0.4, 60)))
+    data_gram(radar()).form()  # what is imported first
+    tracemalloc.start()
+    gram = data_gram(A)
+    gram.form()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 8 * 60**3 + gram.needed_bytes

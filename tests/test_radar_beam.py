@@ -89,7 +89,9 @@ def test_batches_precision_and_region():
 def test_width_zero_gives_the_magnitudes():
     grid = Grid.box((0, 0, 0.5), (0.1, 0.1, 0.1), (0.05, 0.05, 0.05))
     x = np.arange(27.0).reshape(3, 3, 3) * 1j
-    np.testing.assert_array_equal(radar.restore(x, scan(), grid, width=0), abs(x))
+    for width in (0, 1e-300):
+        image = radar.restore(x, scan(), grid, width=width)
+        np.testing.assert_array_equal(image, abs(x))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,7 @@ def test_width_zero_gives_the_magnitudes():
         ({"x": np.ones((2, 2, 2))}, ValueError, r"x got an array of shape \(2, 2, 2\)"),
         ({"x": np.full((3, 3, 3), np.nan)}, ValueError, "x has 27"),
         ({"x": np.ones((3, 3, 3), int)}, TypeError, "x has dtype int64"),
+        ({"width": True}, TypeError, "width is True; wanted lengths"),
         ({"width": -0.01}, ValueError, "width is -0.01; wanted"),
         ({"width": (0.01, 0.01)}, ValueError, "one or three lengths"),
         ({"width": 25.0}, ValueError, "looks like mm"),

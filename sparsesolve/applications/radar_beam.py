@@ -118,5 +118,6 @@ def _given(width: Any, grid: Grid) -> NDArray[np.float64]:
 def _beam(axis: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Return the matrix that spreads each voxel along an axis; its columns sum to 1."""
     sigma = width / (2 * math.sqrt(math.log(2)))
-    beam = np.exp(-(((axis[:, None] - axis) / sigma) ** 2) / 2)
+    with np.errstate(over="ignore"):  # a beam that is narrow beyond all measure
+        beam = np.exp(-(((axis[:, None] - axis) / sigma) ** 2) / 2)
     return np.asarray(beam / beam.sum(axis=0))
