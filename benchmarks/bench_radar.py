@@ -33,14 +33,23 @@ def matrix(A):
     return rows
 
 
+def reference():
+    """Return the operator, an image and data."""
+    scan = simulate_scan().scan
+    A = NearFieldMIMO.from_scan(scan, reference_grid())
+    return A, A.adjoint(scan.data), scan.data
+
+
+def directions(A, x, y):
+    """Return both products by name."""
+    return {"forward": lambda: A.forward(x), "adjoint": lambda: A.adjoint(y)}
+
+
 def main():
     """Print one line a direction and form."""
     print(machine("numpy", "numba"))
-    scan = simulate_scan().scan
-    A = NearFieldMIMO.from_scan(scan, reference_grid())
+    A, x, y = reference()
     M = matrix(A)
-    y = scan.data
-    x = A.adjoint(y)
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
     np.testing.assert_allclose(
         M @ flat_x, A.forward(x).reshape(-1), atol=1e-4 * np.abs(A.forward(x)).max()
@@ -62,7 +71,7 @@ def main():
         a, b, ratio = alternate(ours, dense, repeats=REPEATS)
         print(f"{name:22}{1e3 * a:9.1f}{1e3 * b:9.1f}{ratio:11.2f}")
     if numba.config.NUMBA_NUM_THREADS > 1:
-        two_threads({"forward": lambda: A.forward(x), "adjoint": lambda: A.adjoint(y)})
+        two_threads(directions(A, x, y))
 
 
 def two_threads(cases):
@@ -114,10 +123,7 @@ def busy_neighbour(name):
 def repeat(name, ready, stop):
     """Apply the operator until told to stop."""
     numba.set_num_threads(1)
-    scan = simulate_scan().scan
-    A = NearFieldMIMO.from_scan(scan, reference_grid())
-    x = A.adjoint(scan.data)
-    run = {"forward": lambda: A.forward(x), "adjoint": lambda: A.adjoint(scan.data)}
+    run = directions(*reference())
     run[name]()
     ready.set()
     while not stop.is_set():
