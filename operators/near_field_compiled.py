@@ -11,6 +11,10 @@ from sparsesolve.operators import near_field_kernels as kernels
 # the number of threads; their partial sums take at most this many numbers.
 _GROUPS = 64
 _SUMS = 2**22
+# A group's partial sums must be cleared and added: with 480 voxels in a group that took
+# 7 % of the time of two threads. But at least so many groups, for as many threads.
+_VOXELS = 2048
+_FEWEST = 8
 
 
 def forward(
@@ -33,7 +37,8 @@ def forward(
     n_batch, n_voxels = x.shape
     n_channels, n_blocks = len(blocks[3]), len(blocks[0]) - 1
     room = _SUMS // max(1, n_batch * n_channels * n_freq)
-    n_groups = max(1, min(-(-_GROUPS // n_blocks), room, n_voxels // 64))
+    wanted = max(_FEWEST, min(_GROUPS, n_voxels // _VOXELS))
+    n_groups = max(1, min(-(-wanted // n_blocks), room, n_voxels // 64))
     sums = np.zeros((n_groups, n_batch, n_channels, n_freq), np.complex128)
     kernels.measure_all(x, waves, blocks, sums)
     return np.sum(sums, axis=0)
