@@ -217,23 +217,22 @@ class NearFieldMIMO(Operator):
     def _kernel_forward(self, x: Array) -> Array:
         from sparsesolve.operators import near_field_compiled as compiled
 
-        x, blocks = np.ascontiguousarray(x), self._blocks
-        y = np.empty((len(x), self.out_shape[0], len(self.channels)), x.dtype)
+        x = np.ascontiguousarray(x)
+        y = np.empty((len(x), len(self.freq), len(self.channels)), x.dtype)
         for run, waves in self._runs():
-            found = compiled.forward(x, waves, blocks[1:], run.length)
-            part = y[:, run.first : run.first + run.length]
-            part[:, :, blocks.order] = found.swapaxes(1, 2)
+            compiled.forward(x, waves, self._blocks, run, y)
         return y
 
     def _kernel_adjoint(self, y: Array) -> Array:
         from sparsesolve.operators import near_field_compiled as compiled
 
-        blocks = self._blocks
-        x: Array = 0
-        for run, waves in self._runs():
-            part = y[:, run.first : run.first + run.length, blocks.order]
-            part = np.ascontiguousarray(part.swapaxes(1, 2))
-            x = x + compiled.adjoint(part, waves, blocks[1:], self._n_voxels)
+        images = (
+            compiled.adjoint(y, waves, self._blocks, run, self._n_voxels)
+            for run, waves in self._runs()
+        )
+        x = next(images)
+        for image in images:
+            x += image
         return x
 
     def _runs(self) -> Iterator[tuple[Run, tuple[Any, ...]]]:

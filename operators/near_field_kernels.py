@@ -366,12 +366,28 @@ def _image(
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def measure_all(x: Array, waves: Waves, blocks: Blocks, sums: Array) -> None:
-    """Add the data of each group of voxels to `sums`, (groups, *data)."""
+    """Put the data of each group of voxels into `sums`, (groups, *data)."""
     n_groups, n_voxels = sums.shape[0], x.shape[1]
     for job in prange(n_groups * (blocks[0].size - 1)):
         block, group = job // n_groups, job % n_groups
         low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
+        sums[group, :, blocks[0][block] : blocks[0][block + 1]] = 0
         _measure(x, waves, blocks, block, low, high, sums[group])
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def add_all(sums: Array, order: Array, first: int, y: Array) -> None:
+    """Put what `measure_all` found into `y`, (batch, frequencies, channels).
+
+    `order` has each channel's place in `y`, `first` is the first frequency's.
+    """
+    for c in prange(sums.shape[2]):
+        for b in range(sums.shape[1]):
+            for k in range(sums.shape[3]):
+                found = 0j
+                for group in range(sums.shape[0]):
+                    found += sums[group, b, c, k]
+                y[b, first + k, order[c]] = found
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
