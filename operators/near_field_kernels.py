@@ -19,18 +19,19 @@ import math
 import numpy as np
 
 from sparsesolve.backends import Array
-from sparsesolve.kernels import njit, prange
+from sparsesolve.kernels import claim, njit, prange
 from sparsesolve.lanes import load, splat, store, total, width
 
 # A tile's work rows stay in the first-level cache, the waves of some dozens of antennas
 # in the second-level one. Rows are a little longer than a tile: at multiples of 4 KiB
 # they would compete for the same places of the cache.
-_TILE = 512
-_ROW = _TILE + 16
+TILE = 512
+_ROW = TILE + 16
 # Rows of an antenna: its wave and the change per frequency, real and imaginary parts.
 _ROWS = 4
 Waves = tuple[Array, Array, Array, Array, Array]
 Blocks = tuple[Array, Array, Array, Array]
+Work = tuple[Array, Array, Array, Array]
 
 # Without the promise that NaN and infinity never come: they must come out again.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -104,29 +105,28 @@ def _spread(r: Array, re: Array, im: Array) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _compute(
-    points: Array,
-    positions: Array,
-    antennas: Array,
-    wave: Array,
-    first: int,
-    n: int,
-    r: Array,
-    out: Array,
+def _fill(
+    waves: Waves, antennas: Array, first: int, n: int, r: Array, out: Array
 ) -> None:
-    """Compute what `_look_up` copies; see `near_field_compiled` for `wave`."""
-    distance = r[:n]
+    """Put a tile of some antennas' waves, from the tables if there are, into `out`.
+
+    See `near_field_compiled` for `waves`; `r` is room for distances.
+    """
+    start, step, points, positions, wave = waves
+    if start.shape[1]:
+        _look_up(start, step, antennas, first, n, out)
+        return
     for a in range(antennas.size):
         row = _ROWS * _ROW * a
         re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
-        _distances(points, positions[antennas[a]], first, distance)
-        _phasors(distance, wave[0], re, im)
+        _distances(points, positions[antennas[a]], first, r)
+        _phasors(r, wave[0], re, im)
         if wave[2] != 0:
-            _spread(distance, re, im)
+            _spread(r, re, im)
         row += 2 * _ROW
         re, im = out[row : row + n], out[row + _ROW : row + _ROW + n]
         if wave[1] != 0:
-            _phasors(distance, wave[1], re, im)
+            _phasors(r, wave[1], re, im)
 
 
 @njit(cache=True, error_model="numpy")
@@ -298,24 +298,32 @@ def _focus(y: Array, w: Array, n: int, sums: Array, at: int) -> None:
 
 
 @njit(cache=True, error_model="numpy")
+def _rows(blocks: Blocks, like: Array) -> Array:
+    """Return rows for the antennas of any block, in the precision of `like`."""
+    return np.zeros(_ROWS * _ROW * np.diff(blocks[2]).max(), like.real.dtype)
+
+
+@njit(cache=True, error_model="numpy")
 def _measure(
-    x: Array, waves: Waves, blocks: Blocks, block: int, low: int, high: int, out: Array
+    x: Array, waves: Waves, blocks: Blocks, job: int, work: Work, sums: Array
 ) -> None:
-    """Add the data of one block of channels from the voxels low to high to `out`."""
-    start, step, points, positions, wave = waves
+    """Put the data that a group of voxels gives a block of channels into `sums`.
+
+    `work` is room for the antennas' rows, twice, for a channel's, and for distances.
+    """
     first_of, members, edges, pairs = blocks
-    real, n_freq = x.real.dtype, out.shape[2]
-    antennas = members[edges[block] : edges[block + 1]]
-    rows = np.zeros(_ROWS * _ROW * antennas.size, real)
-    weighed, w, r = np.empty_like(rows), np.empty(8 * _ROW, real), np.empty(_TILE)
-    n_tiles = -(-(high - low) // _TILE)
+    n_groups, n_voxels, n_freq = sums.shape[0], x.shape[1], sums.shape[3]
+    block, group = job // n_groups, job % n_groups
+    low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
+    antennas, out = members[edges[block] : edges[block + 1]], sums[group]
+    rows, weighed, w, r = work
+    rows = rows[: _ROWS * _ROW * antennas.size]
+    out[:, first_of[block] : first_of[block + 1]] = 0
+    n_tiles = -(-(high - low) // TILE)
     for tile in range(n_tiles):
         first = low + (high - low) * tile // n_tiles
         n = low + (high - low) * (tile + 1) // n_tiles - first
-        if start.shape[1]:
-            _look_up(start, step, antennas, first, n, rows)
-        else:
-            _compute(points, positions, antennas, wave, first, n, r, rows)
+        _fill(waves, antennas, first, n, r[:n], rows)
         whole = _complete(antennas.size, n, n_freq >= 5, rows)
         for b in range(x.shape[0]):
             for i in range(n, whole):
@@ -330,28 +338,23 @@ def _measure(
 
 @njit(cache=True, error_model="numpy")
 def _image(
-    y: Array, waves: Waves, blocks: Blocks, low: int, high: int, out: Array
+    y: Array, waves: Waves, blocks: Blocks, low: int, high: int, work: Work, out: Array
 ) -> None:
-    """Put the image of all channels on the voxels low to high into `out`."""
-    start, step, points, positions, wave = waves
+    """Put the image of all channels on the voxels low to high into `out`.
+
+    `work` is room for the antennas' rows, for a channel's, for distances and for sums.
+    """
     first_of, members, edges, pairs = blocks
-    real, n_batch, n_freq = y.real.dtype, y.shape[0], y.shape[2]
-    most = 0
-    for block in range(edges.size - 1):
-        most = max(most, edges[block + 1] - edges[block])
-    rows, r = np.zeros(_ROWS * _ROW * most, real), np.empty(_TILE)
-    w, sums = np.empty(10 * _ROW, real), np.empty(2 * _ROW * n_batch, real)
-    n_tiles = -(-(high - low) // _TILE)
+    n_batch, n_freq = y.shape[0], y.shape[2]
+    rows, w, r, sums = work
+    n_tiles = -(-(high - low) // TILE)
     for tile in range(n_tiles):
         first = low + (high - low) * tile // n_tiles
         n = low + (high - low) * (tile + 1) // n_tiles - first
         sums[:] = 0
         for block in range(first_of.size - 1):
             antennas = members[edges[block] : edges[block + 1]]
-            if start.shape[1]:
-                _look_up(start, step, antennas, first, n, rows)
-            else:
-                _compute(points, positions, antennas, wave, first, n, r, rows)
+            _fill(waves, antennas, first, n, r[:n], rows)
             whole = _complete(antennas.size, n, n_freq >= 5, rows)
             for c in range(first_of[block], first_of[block + 1]):
                 t, u = _ROWS * _ROW * pairs[c, 0], _ROWS * _ROW * pairs[c, 1]
@@ -365,35 +368,33 @@ def _image(
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def measure_all(x: Array, waves: Waves, blocks: Blocks, sums: Array) -> None:
+def measure_all(
+    x: Array, waves: Waves, blocks: Blocks, n_threads: int, sums: Array
+) -> None:
     """Put the data of each group of voxels into `sums`, (groups, *data)."""
-    n_groups, n_voxels = sums.shape[0], x.shape[1]
-    for job in prange(n_groups * (blocks[0].size - 1)):
-        block, group = job // n_groups, job % n_groups
-        low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
-        sums[group, :, blocks[0][block] : blocks[0][block + 1]] = 0
-        _measure(x, waves, blocks, block, low, high, sums[group])
+    n_jobs, counter = len(sums) * (blocks[0].size - 1), np.zeros(1, np.int64)
+    for _ in prange(n_threads):
+        rows = _rows(blocks, x)
+        w, r = np.empty(8 * _ROW, rows.dtype), np.empty(TILE)
+        work = rows, np.empty_like(rows), w, r
+        job = claim(counter)
+        while job < n_jobs:
+            _measure(x, waves, blocks, job, work, sums)
+            job = claim(counter)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def add_all(sums: Array, order: Array, first: int, y: Array) -> None:
-    """Put what `measure_all` found into `y`, (batch, frequencies, channels).
-
-    `order` has each channel's place in `y`, `first` is the first frequency's.
-    """
-    for c in prange(sums.shape[2]):
-        for b in range(sums.shape[1]):
-            for k in range(sums.shape[3]):
-                found = 0j
-                for group in range(sums.shape[0]):
-                    found += sums[group, b, c, k]
-                y[b, first + k, order[c]] = found
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def image_all(y: Array, waves: Waves, blocks: Blocks, n_groups: int, x: Array) -> None:
+def image_all(
+    y: Array, waves: Waves, blocks: Blocks, n_threads: int, n_groups: int, x: Array
+) -> None:
     """Put the image of the data `y` into `x`, (batch, voxels)."""
-    n_voxels = x.shape[1]
-    for group in prange(n_groups):
-        low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
-        _image(y, waves, blocks, low, high, x)
+    n_voxels, counter = x.shape[1], np.zeros(1, np.int64)
+    for _ in prange(n_threads):
+        rows = _rows(blocks, y)
+        w, r = np.empty(10 * _ROW, rows.dtype), np.empty(TILE)
+        work = rows, w, r, np.empty(2 * _ROW * len(y), rows.dtype)
+        group = claim(counter)
+        while group < n_groups:
+            low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
+            _image(y, waves, blocks, low, high, work, x)
+            group = claim(counter)

@@ -2,6 +2,10 @@
 
 Kernel files take `njit` and `prange` from here and are themselves imported on first
 use. Compiled code is kept on disk, so that only the first process ever waits.
+
+`prange` gives each thread its share beforehand and so waits for the slowest. Where that
+costs, each thread takes one job after the other instead: `prange` over
+`get_num_threads()`, and in it a loop over what `claim` returns.
 """
 
 from __future__ import annotations
@@ -11,8 +15,24 @@ from typing import Any
 
 from numba import get_num_threads, njit, prange  # noqa: TID253 - only kernels come here
 from numba.core import event  # noqa: TID253
+from numba.extending import intrinsic  # noqa: TID253
 
-__all__ = ["get_num_threads", "njit", "prange"]
+__all__ = ["claim", "get_num_threads", "njit", "prange"]
+
+
+@intrinsic
+def claim(typing: Any, counter: Any) -> Any:
+    """Return the first number of an integer array, which grows by one, to one thread.
+
+    No two threads are given the same one.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(counter)(context, builder, arguments[0])
+        one = context.get_constant(counter.dtype, 1)
+        return builder.atomic_rmw("add", array.data, one, "monotonic")
+
+    return counter.dtype(counter), generate
 
 
 class _Announcement(event.Listener):  # type: ignore[misc]

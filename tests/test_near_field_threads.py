@@ -1,0 +1,70 @@
+"""The near-field products do not depend on how many threads share the work."""
+
+import numba
+import numpy as np
+import pytest
+
+from sparsesolve.kernels import claim, njit, prange
+from sparsesolve.operators import Grid, NearFieldMIMO, near_field
+
+
+@njit(parallel=True)
+def count(n_threads, n_jobs, done):
+    counter = np.zeros(1, np.int64)
+    for _ in prange(n_threads):
+        job = claim(counter)
+        while job < n_jobs:
+            done[job] += 1
+            job = claim(counter)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 7])
+def test_every_job_is_claimed_once(n_threads):
+    done = np.zeros(10_000, np.int64)
+    count(n_threads, len(done), done)
+    assert (done == 1).all()
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads, and put it back."""
+    before = numba.get_num_threads()
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("Numba has one thread on this machine")
+    yield numba.set_num_threads
+    numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("tables", [2**28, 0], ids=["tables", "computed"])
+@pytest.mark.parametrize("n_antennas", [5, 40], ids=["one block", "blocks"])
+def test_threads_change_no_bit(n_antennas, tables, threads, rng, monkeypatch):
+    monkeypatch.setattr(near_field, "_LARGEST_TABLES", tables)
+    grid = Grid(np.arange(8) / 50, np.arange(300) / 500, [0.3])
+    places = rng.uniform(-0.2, 0.2, (n_antennas, 3)) * [1, 1, 0]
+    # unequal steps: three runs of frequencies
+    freq = 1e9 * np.array([4, 5, 6, 7, 8, 9, 12, 15.5])
+    A = NearFieldMIMO(places, places, freq, grid, dtype="complex128")
+    x = rng.standard_normal((2, *A.in_shape)) + 1j * rng.standard_normal(A.in_shape)
+    threads(2)
+    y = A.forward(x)
+    images = [A.adjoint(y) for _ in range(5)]
+    threads(1)
+    assert np.array_equal(A.forward(x), y)
+    for image in images:
+        assert np.array_equal(A.adjoint(y), image)
+    plain = A._plain_forward(x.reshape(2, -1)).reshape(y.shape)
+    np.testing.assert_allclose(y, plain, atol=1e-12 * abs(plain).max())
+
+
+@pytest.mark.parametrize("n_voxels", [1, 63, 512, 513, 30625, 10**6])
+@pytest.mark.parametrize("fewest_tiles", [1, 2])
+def test_groups_are_of_whole_tiles(n_voxels, fewest_tiles):
+    from sparsesolve.operators import near_field_compiled as compiled
+
+    n = compiled._groups(n_voxels, fewest_tiles)
+    assert 1 <= n <= min(64, n_voxels)
+    if n_voxels >= 8 * 2 * 512:
+        largest = -(-n_voxels // n)
+        tiles = -(-largest // 512)
+        assert tiles >= fewest_tiles
+        assert largest > 0.9 * 512 * tiles
