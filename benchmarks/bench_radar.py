@@ -9,6 +9,7 @@ of a virtual machine may be one core.
 import contextlib
 import multiprocessing
 import statistics
+import time
 
 import numba
 import numpy as np
@@ -18,6 +19,7 @@ from sparsesolve.applications.radar_simulation import reference_grid, simulate_s
 from sparsesolve.operators import NearFieldMIMO
 
 REPEATS = 9
+ROUNDS = 60
 
 
 def matrix(A):
@@ -92,11 +94,12 @@ def two_threads(cases):
 
     for name, run in cases.items():
         rows = []
-        for _ in range(REPEATS):
-            two, one = median(2, run), median(1, run)
-            with busy_neighbour(name):
-                beside = median(1, run)
-            rows.append((two, one, one / two, 2 * one / beside))
+        with neighbour(name) as busy:
+            for _ in range(ROUNDS):
+                two, one = median(2, run), median(1, run)
+                with busy():
+                    beside = median(1, run)
+                rows.append((two, one, one / two, 2 * one / beside))
         two, one, ratio, most = map(statistics.median, zip(*rows, strict=True))
         share = statistics.median(row[2] / row[3] for row in rows)
         print(
@@ -106,28 +109,43 @@ def two_threads(cases):
 
 
 @contextlib.contextmanager
-def busy_neighbour(name):
-    """Have another process do the same on one thread meanwhile."""
+def neighbour(name):
+    """Yield a context in which another process does the same on one thread."""
     context = multiprocessing.get_context("spawn")
-    ready, stop = context.Event(), context.Event()
-    process = context.Process(target=repeat, args=(name, ready, stop))
+    wanted, working = context.Event(), context.Event()
+    process = context.Process(target=repeat, args=(name, wanted, working), daemon=True)
     process.start()
-    ready.wait()
+
+    @contextlib.contextmanager
+    def busy():
+        wanted.set()
+        working.wait()
+        try:
+            yield
+        finally:
+            wanted.clear()
+            while working.is_set():
+                time.sleep(0.001)
+
+    with busy():  # until it is ready: compiled code must be loaded
+        pass
     try:
-        yield
+        yield busy
     finally:
-        stop.set()
+        process.terminate()
         process.join()
 
 
-def repeat(name, ready, stop):
-    """Apply the operator until told to stop."""
+def repeat(name, wanted, working):
+    """Apply the operator whenever that is wanted."""
     numba.set_num_threads(1)
     run = directions(*reference())
     run[name]()
-    ready.set()
-    while not stop.is_set():
-        run[name]()
+    while wanted.wait():
+        working.set()
+        while wanted.is_set():
+            run[name]()
+        working.clear()
 
 
 if __name__ == "__main__":
