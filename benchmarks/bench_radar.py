@@ -7,6 +7,7 @@ of a virtual machine may be one core.
 """
 
 import contextlib
+import math
 import multiprocessing
 import statistics
 import time
@@ -94,12 +95,13 @@ def two_threads(cases):
 
     for name, run in cases.items():
         rows = []
-        with neighbour(name) as busy:
+        with Neighbour(name) as busy:
             for _ in range(ROUNDS):
                 two, one = median(2, run), median(1, run)
                 with busy():
                     beside = median(1, run)
-                rows.append((two, one, one / two, 2 * one / beside))
+                most = one / beside + one / busy.seconds.value
+                rows.append((two, one, one / two, most))
         two, one, ratio, most = map(statistics.median, zip(*rows, strict=True))
         share = statistics.median(row[2] / row[3] for row in rows)
         print(
@@ -108,43 +110,51 @@ def two_threads(cases):
         )
 
 
-@contextlib.contextmanager
-def neighbour(name):
-    """Yield a context in which another process does the same on one thread."""
-    context = multiprocessing.get_context("spawn")
-    wanted, working = context.Event(), context.Event()
-    process = context.Process(target=repeat, args=(name, wanted, working), daemon=True)
-    process.start()
+class Neighbour:
+    """Another process, which does the same on one thread within ``with busy():``.
+
+    Its median seconds are in `seconds` then: two processors need not be equally fast.
+    """
+
+    def __init__(self, name):
+        context = multiprocessing.get_context("spawn")
+        self.wanted, self.working = context.Event(), context.Event()
+        self.seconds = context.Value("d", 0.0)
+        arguments = name, self.wanted, self.working, self.seconds
+        self.process = context.Process(target=repeat, args=arguments, daemon=True)
 
     @contextlib.contextmanager
-    def busy():
-        wanted.set()
-        working.wait()
+    def __call__(self):
+        self.wanted.set()
+        self.working.wait()
         try:
             yield
         finally:
-            wanted.clear()
-            while working.is_set():
+            self.wanted.clear()
+            while self.working.is_set():
                 time.sleep(0.001)
 
-    with busy():  # until it is ready: compiled code must be loaded
-        pass
-    try:
-        yield busy
-    finally:
-        process.terminate()
-        process.join()
+    def __enter__(self):
+        self.process.start()
+        with self():  # until it has loaded what is compiled
+            return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.join()
 
 
-def repeat(name, wanted, working):
+def repeat(name, wanted, working, median):
     """Apply the operator whenever that is wanted."""
     numba.set_num_threads(1)
     run = directions(*reference())
     run[name]()
     while wanted.wait():
         working.set()
+        taken = []
         while wanted.is_set():
-            run[name]()
+            taken.append(seconds(run[name]))
+        median.value = statistics.median(taken) if taken else math.inf
         working.clear()
 
 

@@ -219,7 +219,7 @@ class NearFieldMIMO(Operator):
 
         x = np.ascontiguousarray(x)
         y = np.empty((len(x), len(self.freq), len(self.channels)), x.dtype)
-        for run, waves in self._runs():
+        for run, waves in self._runs:
             compiled.forward(x, waves, self._blocks, run, y)
         return y
 
@@ -228,26 +228,12 @@ class NearFieldMIMO(Operator):
 
         images = (
             compiled.adjoint(y, waves, self._blocks, run, self._n_voxels)
-            for run, waves in self._runs()
+            for run, waves in self._runs
         )
         x = next(images)
         for image in images:
             x += image
         return x
-
-    def _runs(self) -> Iterator[tuple[Run, tuple[Any, ...]]]:
-        """Yield the runs of frequencies with what the kernels need of the waves."""
-        step, runs = self._spacing
-        turns, freq = self.sign / self.speed, to_numpy(self.freq)
-        none = np.empty((1, 0), self.in_dtype)
-        for i, run in enumerate(runs):
-            change = turns * step if run.length > 1 else 0.0
-            wave = np.array([turns * freq[run.first], change, self.spreading])
-            tables, points = (none, none), self._points
-            if self._tabulated:
-                changes, starts = self._tables
-                tables = (starts[i], changes)
-            yield run, (*tables, points, self._antennas.positions, wave)
 
     def _plain_forward(self, x: Array) -> Array:
         """Return data (batch, n_freq, channels...) of voxels (batch, voxels)."""
@@ -375,6 +361,23 @@ class NearFieldMIMO(Operator):
     def _tables(self) -> tuple[Array, list[Array]]:
         """The waves' change per frequency step, and the first wave of every run."""
         return self._tabulate(slice(None))
+
+    @cached_property
+    def _runs(self) -> list[tuple[Run, tuple[Any, ...]]]:
+        """The runs of frequencies, each with what the kernels need of the waves."""
+        step, runs = self._spacing
+        turns, freq = self.sign / self.speed, to_numpy(self.freq)
+        none = np.empty((1, 0), self.in_dtype)
+        found = []
+        for i, run in enumerate(runs):
+            change = turns * step if run.length > 1 else 0.0
+            wave = np.array([turns * freq[run.first], change, self.spreading])
+            tables, points = (none, none), self._points
+            if self._tabulated:
+                changes, starts = self._tables
+                tables = (starts[i], changes)
+            found.append((run, (*tables, points, self._antennas.positions, wave)))
+        return found
 
     def _tabulate(self, tile: slice) -> tuple[Array, list[Array]]:
         points = self._here(np.array(self._points.T[tile]))

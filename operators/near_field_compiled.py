@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsesolve.backends import Array
 from sparsesolve.kernels import get_num_threads, njit, prange
 from sparsesolve.operators import near_field_kernels as kernels
 from sparsesolve.operators.near_field_waves import Blocks, Run
 
-# The number of groups of voxels depends on sizes only, so that sums do not depend on
-# the number of threads. Groups are of whole tiles (with 1.2 tiles in each, a product
-# took a fifth longer), and of two in the forward product, which must add their sums.
-_GROUPS = 64
+# How voxels are cut into groups depends on sizes only, so that sums do not depend on
+# the number of threads. Groups are of whole tiles, and of several in the forward
+# product, where each has a sum of its own that must be cleared and added.
+_GROUPS = 72
 _FEWEST = 8
+_TILES = 4
 _SUMS = 2**22
 
 
@@ -49,11 +51,11 @@ def forward(x: Array, waves: kernels.Waves, blocks: Blocks, run: Run, y: Array) 
     """
     n_batch, n_voxels = x.shape
     n_channels, n_blocks = len(blocks.pairs), len(blocks.first) - 1
-    room = _SUMS // max(1, n_batch * n_channels * run.length)
-    wanted = -(-_groups(n_voxels, 2) // n_blocks)
-    n_groups = max(1, min(wanted, room))
+    room = max(1, _SUMS // max(1, n_batch * n_channels * run.length))
+    cuts = _cuts(n_voxels, _TILES, min(room, max(1, _GROUPS // n_blocks)))
+    n_groups, n_threads = len(cuts) - 1, get_num_threads()
     sums = np.empty((n_groups, n_batch, n_channels, run.length), np.complex128)
-    kernels.measure_all(x, waves, blocks[1:], get_num_threads(), sums)
+    kernels.measure_all(x, waves, blocks[1:], cuts, n_threads, sums)
     add_all(sums, blocks.order, run.first, y)
 
 
@@ -67,13 +69,24 @@ def adjoint(
     part = y[:, run.first : run.first + run.length, blocks.order]
     part = np.ascontiguousarray(part.swapaxes(1, 2))
     x = np.empty((len(y), n_voxels), y.dtype)
-    n_threads, n_groups = get_num_threads(), _groups(n_voxels, 1)
-    kernels.image_all(part, waves, blocks[1:], n_threads, n_groups, x)
+    cuts = _cuts(n_voxels, 1, _GROUPS)
+    kernels.image_all(part, waves, blocks[1:], cuts, get_num_threads(), x)
     return x
 
 
-def _groups(n_voxels: int, fewest_tiles: int) -> int:
-    """Return into how many groups of whole tiles the voxels are cut."""
+def _cuts(n_voxels: int, tiles: int, most: int) -> NDArray[np.int64]:
+    """Return where `most` groups of voxels, or fewer, begin and end.
+
+    Groups of `tiles` tiles or more, and smaller ones at the end, so that threads end
+    together.
+    """
     n_tiles = -(-n_voxels // kernels.TILE)
-    tiles = max(fewest_tiles, -(-n_tiles // _GROUPS))
-    return max(-(-n_tiles // tiles), min(_FEWEST, n_voxels // 64), 1)
+    if n_tiles < _FEWEST or most < 2 * _FEWEST:
+        n_groups = max(1, min(_FEWEST, most, n_voxels // 64))
+        return n_voxels * np.arange(n_groups + 1) // n_groups
+    tiles = max(tiles, -(-n_tiles // (most - _FEWEST)))  # the end adds so many at most
+    ends = [0]
+    while left := n_tiles - ends[-1]:
+        size = max(-(-left // 6), -(-tiles // 4))
+        ends.append(ends[-1] + min(size, tiles, left))
+    return n_voxels * np.array(ends) // n_tiles

@@ -305,17 +305,16 @@ def _rows(blocks: Blocks, like: Array) -> Array:
 
 @njit(cache=True, error_model="numpy")
 def _measure(
-    x: Array, waves: Waves, blocks: Blocks, job: int, work: Work, sums: Array
+    x: Array, waves: Waves, blocks: Blocks, cuts: Array, job: int, work: Work, y: Array
 ) -> None:
-    """Put the data that a group of voxels gives a block of channels into `sums`.
+    """Put the data that a group of voxels gives a block of channels into `y`.
 
     `work` is room for the antennas' rows, twice, for a channel's, and for distances.
     """
     first_of, members, edges, pairs = blocks
-    n_groups, n_voxels, n_freq = sums.shape[0], x.shape[1], sums.shape[3]
-    block, group = job // n_groups, job % n_groups
-    low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
-    antennas, out = members[edges[block] : edges[block + 1]], sums[group]
+    block, group = job // len(y), job % len(y)
+    low, high, n_freq = cuts[group], cuts[group + 1], y.shape[3]
+    antennas, out = members[edges[block] : edges[block + 1]], y[group]
     rows, weighed, w, r = work
     rows = rows[: _ROWS * _ROW * antennas.size]
     out[:, first_of[block] : first_of[block + 1]] = 0
@@ -369,9 +368,9 @@ def _image(
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def measure_all(
-    x: Array, waves: Waves, blocks: Blocks, n_threads: int, sums: Array
+    x: Array, waves: Waves, blocks: Blocks, cuts: Array, n_threads: int, sums: Array
 ) -> None:
-    """Put the data of each group of voxels into `sums`, (groups, *data)."""
+    """Put the data of the voxels between each two `cuts` into `sums`, (groups, *)."""
     n_jobs, counter = len(sums) * (blocks[0].size - 1), np.zeros(1, np.int64)
     for _ in prange(n_threads):
         rows = _rows(blocks, x)
@@ -379,22 +378,21 @@ def measure_all(
         work = rows, np.empty_like(rows), w, r
         job = claim(counter)
         while job < n_jobs:
-            _measure(x, waves, blocks, job, work, sums)
+            _measure(x, waves, blocks, cuts, job, work, sums)
             job = claim(counter)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def image_all(
-    y: Array, waves: Waves, blocks: Blocks, n_threads: int, n_groups: int, x: Array
+    y: Array, waves: Waves, blocks: Blocks, cuts: Array, n_threads: int, x: Array
 ) -> None:
     """Put the image of the data `y` into `x`, (batch, voxels)."""
-    n_voxels, counter = x.shape[1], np.zeros(1, np.int64)
+    counter = np.zeros(1, np.int64)
     for _ in prange(n_threads):
         rows = _rows(blocks, y)
         w, r = np.empty(10 * _ROW, rows.dtype), np.empty(TILE)
         work = rows, w, r, np.empty(2 * _ROW * len(y), rows.dtype)
         group = claim(counter)
-        while group < n_groups:
-            low, high = n_voxels * group // n_groups, n_voxels * (group + 1) // n_groups
-            _image(y, waves, blocks, low, high, work, x)
+        while group < cuts.size - 1:
+            _image(y, waves, blocks, cuts[group], cuts[group + 1], work, x)
             group = claim(counter)

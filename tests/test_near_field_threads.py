@@ -56,15 +56,17 @@ def test_threads_change_no_bit(n_antennas, tables, threads, rng, monkeypatch):
     np.testing.assert_allclose(y, plain, atol=1e-12 * abs(plain).max())
 
 
-@pytest.mark.parametrize("n_voxels", [1, 63, 512, 513, 30625, 10**6])
-@pytest.mark.parametrize("fewest_tiles", [1, 2])
-def test_groups_are_of_whole_tiles(n_voxels, fewest_tiles):
+@pytest.mark.parametrize("n_voxels", [1, 63, 512, 4096, 4097, 30625, 10**6])
+@pytest.mark.parametrize(("tiles", "most"), [(1, 72), (4, 72), (4, 16), (4, 3)])
+def test_groups_are_of_whole_tiles(n_voxels, tiles, most):
     from sparsesolve.operators import near_field_compiled as compiled
 
-    n = compiled._groups(n_voxels, fewest_tiles)
-    assert 1 <= n <= min(64, n_voxels)
-    if n_voxels >= 8 * 2 * 512:
-        largest = -(-n_voxels // n)
-        tiles = -(-largest // 512)
-        assert tiles >= fewest_tiles
-        assert largest > 0.9 * 512 * tiles
+    cuts = compiled._cuts(n_voxels, tiles, most)
+    sizes = np.diff(cuts)
+    assert (cuts[0], cuts[-1]) == (0, n_voxels)
+    assert (sizes > 0).all()
+    assert len(sizes) <= most
+    if n_voxels > 4096 and most >= 16:
+        needed = -(-sizes // 512)
+        assert needed.sum() == -(-n_voxels // 512)
+        assert needed[-1] <= -(-needed[0] // 4)
