@@ -207,6 +207,18 @@ def finite(name: str, x: Array) -> None:
         raise ValueError(f"{unusable(name, to_numpy(~xp.isfinite(x)))}{remedy}")
 
 
+def instance(name: str, value: Any, wanted: type) -> None:
+    """Raise TypeError unless `value` is a `wanted`; say which of its parts is one."""
+    if isinstance(value, wanted):
+        return
+    parts = vars(value) if hasattr(value, "__dict__") else {}
+    hint = [f" (its {key} is one)" for key in parts if isinstance(parts[key], wanted)]
+    raise TypeError(
+        f"{name} is a {type(value).__name__}; wanted a {wanted.__name__}"
+        + "".join(hint[:1])
+    )
+
+
 def unusable(name: str, bad: NDArray[np.bool_]) -> str:
     """Say how many entries of an array are NaN or infinite, and where."""
     first = tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))

@@ -459,3 +459,28 @@ def test_the_benchmark_of_phantoms_runs(benchmarks, merit_folder, capsys):
     error, error_l1, side, side_l1 = map(float, medians[1:])
     assert error_l1 < error + 4
     assert side_l1 < side - 8
+
+
+# What is no scan or no grid
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        radar.back_projection,
+        radar.kirchhoff,
+        radar.estimate_speed,
+        radar.imaging_problem,
+        radar.reconstruct,
+        radar.restoring_beam,
+        lambda scan, grid: radar.restore(np.ones(GRID.shape), scan, grid),
+    ],
+)
+def test_a_simulation_or_a_swap_is_said(image):
+    simulation = radar.simulate_scan(n_freq=3)
+    with pytest.raises(TypeError, match=r"scan is a Simulation.*RadarScan \(its scan"):
+        image(simulation, GRID)
+    with pytest.raises(TypeError, match=r"scan is a Grid; wanted a RadarScan$"):
+        image(GRID, simulation.scan)
+    with pytest.raises(TypeError, match="grid is a tuple; wanted a Grid"):
+        image(simulation.scan, (5, 5, 5))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve import checks
+from sparsesolve.applications.radar_grid import check_scene
 from sparsesolve.applications.radar_point_spread import point_spread
 from sparsesolve.backends import (
     Array,
@@ -41,6 +42,7 @@ def restoring_beam(scan: RadarScan, grid: Grid) -> tuple[float, float, float]:
     ValueError
         The middle of the grid lies at an antenna.
     """
+    check_scene(scan, grid)
     middle = [(float(axis[0]) + float(axis[-1])) / 2 for axis in grid.axes]
     x, y, z = (
         _SHARE * width if math.isfinite(width) else 0.0
@@ -87,6 +89,7 @@ def restore(x: Array, scan: RadarScan, grid: Grid, *, width: Any = None) -> Arra
     Högbom, "Aperture synthesis with a non-regular distribution of interferometer
     baselines", Astronomy and Astrophysics Supplement 15, 1974.
     """
+    check_scene(scan, grid)
     checks.finite("x", x)
     if dtype_of(x).kind not in "fc":
         raise TypeError(f"x has dtype {dtype_of(x)}; wanted real or complex numbers")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve import checks
-from sparsesolve.applications.radar_grid import warn_if_behind
+from sparsesolve.applications.radar_grid import check_scene, warn_if_behind
 from sparsesolve.backends import Array
 from sparsesolve.operators.grid import Grid
 from sparsesolve.operators.near_field import NearFieldMIMO
@@ -75,6 +75,7 @@ def kirchhoff(scan: RadarScan, grid: Grid, *, normals: Any = None) -> Array:
     Zhuge and Yarovoy, "Three-dimensional near-field MIMO array imaging using range
     migration techniques", IEEE Trans. Image Process. 21 (2012) 3026-3033.
     """
+    check_scene(scan, grid)
     scan = scan.in_convention()
     facing = _facing(scan, normals)
     warn_if_behind(scan, grid)

@@ -11,7 +11,7 @@ from sparsesolve import checks
 from sparsesolve.operators.grid import Grid
 from sparsesolve.scan import RadarScan
 
-__all__ = ["scene_grid", "warn_if_behind"]
+__all__ = ["check_scene", "scene_grid", "warn_if_behind"]
 
 # A coarse image in seconds; a finer one is one option away.
 _MAX_VOXELS = 100_000
@@ -69,6 +69,12 @@ def scene_grid(
     return _inside(grid, antennas) if around else grid
 
 
+def check_scene(scan: RadarScan, grid: Grid) -> None:
+    """Raise TypeError unless these are a scan and a grid, in this order."""
+    checks.instance("scan", scan, RadarScan)
+    checks.instance("grid", grid, Grid)
+
+
 def warn_if_behind(scan: RadarScan, grid: Grid) -> None:
     """Warn of voxels that an array in a plane cannot tell from those before it.
 
@@ -84,6 +90,7 @@ def warn_if_behind(scan: RadarScan, grid: Grid) -> None:
         The grid reaches through the plane of the antennas, or lies behind an array of
         constant z, which looks towards +z.
     """
+    check_scene(scan, grid)
     antennas = np.concatenate([scan.tx, scan.rx])
     center = antennas.mean(axis=0)
     _, sizes, axes = np.linalg.svd(antennas - center, full_matrices=False)

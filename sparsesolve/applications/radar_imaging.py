@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsesolve import checks, metrics
 from sparsesolve.applications.radar_direct import usable_data
-from sparsesolve.applications.radar_grid import warn_if_behind
+from sparsesolve.applications.radar_grid import check_scene, warn_if_behind
 from sparsesolve.applications.radar_level import DataLevel, data_level
 from sparsesolve.applications.radar_warm_start import warm_start
 from sparsesolve.backends import Array, real_dtype
@@ -149,6 +149,7 @@ def reconstruct(
     KeyboardInterrupt
         Interrupted while a rule was trying weights, of which nothing is kept.
     """
+    check_scene(scan, grid)
     scan = scan.read()
     if form not in _FORMS:
         raise ValueError(f"form is {form!r}; wanted one of {_FORMS}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sparsesolve import checks
 from sparsesolve.applications.radar_direct import back_projection
+from sparsesolve.applications.radar_grid import check_scene
 from sparsesolve.backends import Array
 from sparsesolve.operators.grid import Grid
 from sparsesolve.scan import RadarScan
@@ -86,6 +87,7 @@ def estimate_speed(scan: RadarScan, grid: Grid, speeds: Any = None) -> SpeedEsti
     of random phase within 5 %, if the unambiguous range c/2Δf exceeds the scene.
     Each speed costs a back-projection.
     """
+    check_scene(scan, grid)
     trials = _trials(scan.speed, speeds)
     scan = scan.in_convention().read()
     antennas = np.concatenate([scan.tx, scan.rx])
