@@ -126,7 +126,9 @@ class Neighbour:
     @contextlib.contextmanager
     def __call__(self):
         self.wanted.set()
-        self.working.wait()
+        while not self.working.wait(1):
+            if not self.process.is_alive():
+                raise RuntimeError("the other process has ended")
         try:
             yield
         finally:

@@ -217,7 +217,8 @@ class NearFieldMIMO(Operator):
     def _kernel_forward(self, x: Array) -> Array:
         from sparsesolve.operators import near_field_compiled as compiled
 
-        x = np.ascontiguousarray(x)
+        # voxels may be real
+        x = np.ascontiguousarray(x, np.result_type(x.dtype, np.complex64))
         y = np.empty((len(x), len(self.freq), len(self.channels)), x.dtype)
         for run, waves in self._runs:
             compiled.forward(x, waves, self._blocks, run, y)
@@ -226,13 +227,14 @@ class NearFieldMIMO(Operator):
     def _kernel_adjoint(self, y: Array) -> Array:
         from sparsesolve.operators import near_field_compiled as compiled
 
-        images = (
-            compiled.adjoint(y, waves, self._blocks, run, self._n_voxels)
-            for run, waves in self._runs
-        )
-        x = next(images)
-        for image in images:
-            x += image
+        y = np.asarray(y, np.result_type(y.dtype, np.complex64))
+
+        def image(run: Run, waves: tuple[Any, ...]) -> Array:
+            return compiled.adjoint(y, waves, self._blocks, run, self._n_voxels)
+
+        x = image(*self._runs[0])
+        for other in self._runs[1:]:
+            x += image(*other)
         return x
 
     def _plain_forward(self, x: Array) -> Array:

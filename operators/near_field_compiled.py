@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve.backends import Array
-from sparsesolve.kernels import get_num_threads, njit, prange
+from sparsesolve.kernels import get_num_threads, njit
 from sparsesolve.operators import near_field_kernels as kernels
 from sparsesolve.operators.near_field_waves import Blocks, Run
 
@@ -19,19 +19,21 @@ _TILES = 4
 _SUMS = 2**22
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def add_all(sums: Array, order: Array, first: int, y: Array) -> None:
-    """Put what `measure_all` found into `y`, (batch, frequencies, channels).
+@njit(cache=True, error_model="numpy")
+def _add(sums: Array, order: Array, first: int, y: Array) -> None:
+    """Put the sum over groups into `y`, (batch, frequencies, channels).
 
-    `order` has each channel's place in `y`, `first` is the first frequency's.
+    `order` has each channel's place in `y`, `first` is the first frequency's. On one
+    thread: threads that must meet once more wait for whoever shares their processors.
     """
-    for c in prange(sums.shape[2]):
-        for b in range(sums.shape[1]):
+    flat = sums.reshape((len(sums), -1))
+    for group in range(1, len(flat)):
+        for i in range(flat.shape[1]):
+            flat[0, i] += flat[group, i]
+    for b in range(sums.shape[1]):
+        for c in range(sums.shape[2]):
             for k in range(sums.shape[3]):
-                found = 0j
-                for group in range(sums.shape[0]):
-                    found += sums[group, b, c, k]
-                y[b, first + k, order[c]] = found
+                y[b, first + k, order[c]] = sums[0, b, c, k]
 
 
 def forward(x: Array, waves: kernels.Waves, blocks: Blocks, run: Run, y: Array) -> None:
@@ -53,10 +55,10 @@ def forward(x: Array, waves: kernels.Waves, blocks: Blocks, run: Run, y: Array) 
     n_channels, n_blocks = len(blocks.pairs), len(blocks.first) - 1
     room = max(1, _SUMS // max(1, n_batch * n_channels * run.length))
     cuts = _cuts(n_voxels, _TILES, min(room, max(1, _GROUPS // n_blocks)))
-    n_groups, n_threads = len(cuts) - 1, get_num_threads()
-    sums = np.empty((n_groups, n_batch, n_channels, run.length), np.complex128)
-    kernels.measure_all(x, waves, blocks[1:], cuts, n_threads, sums)
-    add_all(sums, blocks.order, run.first, y)
+    shape = (len(cuts) - 1, n_batch, n_channels, run.length)
+    sums = np.empty(shape, np.complex128)
+    kernels.measure_all(x, waves, blocks[1:], cuts, _counters(), sums)
+    _add(sums, blocks.order, run.first, y)
 
 
 def adjoint(
@@ -70,15 +72,20 @@ def adjoint(
     part = np.ascontiguousarray(part.swapaxes(1, 2))
     x = np.empty((len(y), n_voxels), y.dtype)
     cuts = _cuts(n_voxels, 1, _GROUPS)
-    kernels.image_all(part, waves, blocks[1:], cuts, get_num_threads(), x)
+    kernels.image_all(part, waves, blocks[1:], cuts, _counters(), x)
     return x
+
+
+def _counters() -> NDArray[np.int64]:
+    """Return a zero for each thread."""
+    return np.zeros(get_num_threads(), np.int64)
 
 
 def _cuts(n_voxels: int, tiles: int, most: int) -> NDArray[np.int64]:
     """Return where `most` groups of voxels, or fewer, begin and end.
 
     Groups of `tiles` tiles or more, and smaller ones at the end, so that threads end
-    together.
+    together; but of few voxels, or where `most` are few, equal ones of any size.
     """
     n_tiles = -(-n_voxels // kernels.TILE)
     if n_tiles < _FEWEST or most < 2 * _FEWEST:

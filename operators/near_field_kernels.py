@@ -368,31 +368,33 @@ def _image(
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def measure_all(
-    x: Array, waves: Waves, blocks: Blocks, cuts: Array, n_threads: int, sums: Array
+    x: Array, waves: Waves, blocks: Blocks, cuts: Array, counters: Array, sums: Array
 ) -> None:
-    """Put the data of the voxels between each two `cuts` into `sums`, (groups, *)."""
-    n_jobs, counter = len(sums) * (blocks[0].size - 1), np.zeros(1, np.int64)
-    for _ in prange(n_threads):
+    """Put the data of the voxels between each two `cuts` into `sums`, (groups, *).
+
+    `counters` are a zero for each thread; see `sparsesolve.kernels.claim`.
+    """
+    n_jobs = len(sums) * (blocks[0].size - 1)
+    for _ in prange(counters.size):
         rows = _rows(blocks, x)
         w, r = np.empty(8 * _ROW, rows.dtype), np.empty(TILE)
         work = rows, np.empty_like(rows), w, r
-        job = claim(counter)
+        job = claim(counters)
         while job < n_jobs:
             _measure(x, waves, blocks, cuts, job, work, sums)
-            job = claim(counter)
+            job = claim(counters)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def image_all(
-    y: Array, waves: Waves, blocks: Blocks, cuts: Array, n_threads: int, x: Array
+    y: Array, waves: Waves, blocks: Blocks, cuts: Array, counters: Array, x: Array
 ) -> None:
     """Put the image of the data `y` into `x`, (batch, voxels)."""
-    counter = np.zeros(1, np.int64)
-    for _ in prange(n_threads):
+    for _ in prange(counters.size):
         rows = _rows(blocks, y)
         w, r = np.empty(10 * _ROW, rows.dtype), np.empty(TILE)
         work = rows, w, r, np.empty(2 * _ROW * len(y), rows.dtype)
-        group = claim(counter)
+        group = claim(counters)
         while group < cuts.size - 1:
             _image(y, waves, blocks, cuts[group], cuts[group + 1], work, x)
-            group = claim(counter)
+            group = claim(counters)

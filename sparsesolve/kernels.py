@@ -4,8 +4,10 @@ Kernel files take `njit` and `prange` from here and are themselves imported on f
 use. Compiled code is kept on disk, so that only the first process ever waits.
 
 `prange` gives each thread its share beforehand and so waits for the slowest. Where that
-costs, each thread takes one job after the other instead: `prange` over
-`get_num_threads()`, and in it a loop over what `claim` returns.
+costs, each thread takes one job after the other instead: `prange` over the number of
+threads, and in it a loop over what `claim` returns. The counter is an argument: what a
+parallel function allocates outside `prange` is a parallel loop of its own, at the end
+of which threads wait for each other.
 """
 
 from __future__ import annotations

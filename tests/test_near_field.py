@@ -434,3 +434,15 @@ def test_infinity_in_the_image_is_not_hidden():
     x = np.zeros(GRID.shape, "complex64")
     x[0, 0, 0] = np.nan
     assert not np.isfinite(NearFieldMIMO(TX, RX, FREQ, GRID)(x)).any()
+
+
+@pytest.mark.parametrize("library", ["numpy", "array_api_strict"])
+def test_real_voxels_and_data_are_complex_ones(library):
+    A = NearFieldMIMO(TX, RX, FREQ, GRID).to(library)
+    x = np.random.default_rng(0).standard_normal(A.in_shape).astype("float32")
+    y = np.random.default_rng(1).standard_normal(A.out_shape).astype("float32")
+    for product, array in ((A.forward, x), (A.adjoint, y)):
+        found = product(to_device(array, library))
+        wanted = product(to_device(array.astype("complex64"), library))
+        assert to_numpy(found).dtype == "complex64"
+        np.testing.assert_allclose(to_numpy(found), to_numpy(wanted), rtol=1e-5)

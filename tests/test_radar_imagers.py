@@ -482,5 +482,7 @@ def test_a_simulation_or_a_swap_is_said(image):
         image(simulation, GRID)
     with pytest.raises(TypeError, match=r"scan is a Grid; wanted a RadarScan$"):
         image(GRID, simulation.scan)
+    with pytest.raises(TypeError, match="scan is a Simulation"):
+        radar.scene_grid(simulation)
     with pytest.raises(TypeError, match="grid is a tuple; wanted a Grid"):
         image(simulation.scan, (5, 5, 5))

@@ -47,6 +47,7 @@ def scene_grid(
     RuntimeWarning
         The box given lies behind the array or on both its sides, see `warn_if_behind`.
     """
+    checks.instance("scan", scan, RadarScan)
     if (center is None) != (extent is None):
         raise ValueError("center and extent belong together; give both or neither")
     antennas = np.concatenate([scan.tx, scan.rx])
