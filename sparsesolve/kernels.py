@@ -16,8 +16,8 @@ import sys
 from typing import Any
 
 from numba import get_num_threads, njit, prange  # noqa: TID253 - only kernels come here
-from numba.core import event  # noqa: TID253
-from numba.extending import intrinsic  # noqa: TID253
+from numba.core import event  # noqa: TID253 - as above
+from numba.extending import intrinsic  # noqa: TID253 - as above
 
 __all__ = ["claim", "get_num_threads", "njit", "prange"]
 
