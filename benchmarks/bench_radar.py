@@ -3,9 +3,11 @@
 The reference study: 12 x 13 antennas, 15 frequencies, 25 x 25 x 49 voxels. Run with
 ``OMP_NUM_THREADS=1`` for one thread; then Numba's second thread is measured against its
 first, beside what the machine gives to two processes that share nothing: two processors
-of a virtual machine may be one core.
+of a virtual machine may be one core. ``--tried`` instead times groups of other sizes in
+the forward product, and both products while another process takes a core.
 """
 
+import argparse
 import contextlib
 import math
 import multiprocessing
@@ -18,6 +20,7 @@ from measure import alternate, machine, seconds
 
 from sparsesolve.applications.radar_simulation import reference_grid, simulate_scan
 from sparsesolve.operators import NearFieldMIMO
+from sparsesolve.operators import near_field_compiled as compiled
 
 REPEATS = 9
 ROUNDS = 60
@@ -50,7 +53,6 @@ def directions(A, x, y):
 
 def main():
     """Print one line a direction and form."""
-    print(machine("numpy", "numba"))
     A, x, y = reference()
     M = matrix(A)
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
@@ -110,6 +112,39 @@ def two_threads(cases):
         )
 
 
+def tried():
+    """Print the forward product by tiles a group, and both beside a bare loop."""
+    A, x, y = reference()
+    numba.set_num_threads(2)
+    usual = compiled._TILES
+
+    def forward_of(tiles):
+        def run():
+            compiled._TILES = tiles
+            A.forward(x)
+
+        return run
+
+    for tiles in (1, 2, 8, 16):
+        a, b, ratio = alternate(forward_of(tiles), forward_of(usual), repeats=ROUNDS)
+        print(f"{tiles:2} tiles {1e3 * a:5.1f} ms, {usual}: {1e3 * b:.1f} {ratio:.3f}")
+    compiled._TILES = usual
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=loop, daemon=True)
+    process.start()
+    for name, run in directions(A, x, y).items():
+        run()
+        taken = statistics.median(seconds(run) for _ in range(ROUNDS))
+        print(f"{name} beside a bare loop: {1e3 * taken:.1f} ms")
+    process.terminate()
+
+
+def loop():
+    """Take a core."""
+    while True:
+        pass
+
+
 class Neighbour:
     """Another process, which does the same on one thread within ``with busy():``.
 
@@ -161,4 +196,7 @@ def repeat(name, wanted, working, median):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tried", action="store_true")
+    print(machine("numpy", "numba"))
+    tried() if parser.parse_args().tried else main()
