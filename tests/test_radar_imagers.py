@@ -474,6 +474,9 @@ def test_the_benchmark_of_phantoms_runs(benchmarks, merit_folder, capsys):
         radar.reconstruct,
         radar.restoring_beam,
         lambda scan, grid: radar.restore(np.ones(GRID.shape), scan, grid),
+        radar.data_level,
+        radar.off_grid_error,
+        radar.memory_needed,
     ],
 )
 def test_a_simulation_or_a_swap_is_said(image):
@@ -486,3 +489,29 @@ def test_a_simulation_or_a_swap_is_said(image):
         radar.scene_grid(simulation)
     with pytest.raises(TypeError, match="grid is a tuple; wanted a Grid"):
         image(simulation.scan, (5, 5, 5))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        radar.mask_channels,
+        radar.remove_delay,
+        lambda scan: radar.range_gate(scan, 0.1, 1.0),
+        lambda scan: radar.subtract(scan, scan.scan),
+        lambda scan: radar.calibrate(scan, scan.scan, (0.0, 0.0, 0.5)),
+        lambda scan: radar.noise_from_empty_delays(scan, grid=GRID),
+        lambda scan: radar.point_spread(scan, (0.0, 0.0, 0.5)),
+    ],
+)
+def test_a_step_says_that_a_simulation_is_no_scan(step):
+    with pytest.raises(TypeError, match=r"scan is a Simulation.*RadarScan \(its scan"):
+        step(radar.simulate_scan(n_freq=3))
+
+
+def test_a_simulation_among_scans_is_named():
+    simulation = radar.simulate_scan(n_freq=3)
+    scan = simulation.scan
+    with pytest.raises(TypeError, match="reference is a Simulation"):
+        radar.subtract(scan, simulation)
+    with pytest.raises(TypeError, match=r"scans\[1\] is a Simulation"):
+        radar.noise_from_repeats([scan, simulation])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve import checks
+from sparsesolve.applications.radar_grid import check_scene
 from sparsesolve.applications.radar_resolution import (
     ambiguity,
     cross_range,
@@ -111,6 +112,7 @@ def memory_needed(scan: RadarScan, grid: Grid) -> int:
     MemoryError
         More than there is; the sentence says how much and what to do.
     """
+    check_scene(scan, grid)
     return NearFieldMIMO.from_scan(scan, grid).needed_bytes
 
 

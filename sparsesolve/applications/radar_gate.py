@@ -74,6 +74,7 @@ def range_gate(
     """
     if window not in _WINDOWS:
         raise ValueError(f"window is {window!r}; wanted one of {', '.join(_WINDOWS)}")
+    checks.instance("scan", scan, RadarScan)
     scan = scan.in_convention().read()
     gate = _Gate.of(scan, near, far, window)
     flat = scan.data.reshape(len(scan.freq), -1)

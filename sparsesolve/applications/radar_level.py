@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsesolve import checks
+from sparsesolve.applications.radar_grid import check_scene
 from sparsesolve.operators.grid import Grid
 from sparsesolve.scan import RadarScan
 
@@ -86,6 +87,7 @@ def data_level(
     """
     if noise is not None and snr is not None:
         raise ValueError("noise and snr say the same; give one of the two")
+    check_scene(scan, grid)
     valid = scan.data if scan.mask is None else scan.data[scan.mask]
     power = float(np.mean(np.abs(valid).astype(np.float64) ** 2))
     if snr is not None:
@@ -143,6 +145,7 @@ def off_grid_error(
     float
         Between 0 (voxels far smaller than the resolution, or only one) and 1.
     """
+    check_scene(scan, grid)
     rng = np.random.default_rng(seed)
     shares = []
     for _ in range(_TRIALS):

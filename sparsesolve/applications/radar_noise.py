@@ -39,6 +39,8 @@ def noise_from_repeats(scans: Sequence[RadarScan]) -> float:
     """
     if len(scans) < 2:
         raise ValueError(f"scans holds {len(scans)}; wanted at least two sweeps")
+    for number, scan in enumerate(scans):
+        checks.instance(f"scans[{number}]", scan, RadarScan)
     sweeps = [scan.in_convention().read() for scan in scans]
     shapes = sorted({scan.data.shape for scan in sweeps})
     if len(shapes) > 1:
@@ -91,6 +93,7 @@ def noise_from_empty_delays(
     """
     if (grid is None) == (beyond is None):
         raise ValueError("wanted either grid or beyond, one of the two")
+    checks.instance("scan", scan, RadarScan)
     if any(done.startswith("range gate") for done in scan.steps):
         raise ValueError(
             "the scan was range-gated, which emptied the delays that tell the noise; "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsesolve import metrics
+from sparsesolve import checks, metrics
 from sparsesolve.operators.grid import Grid, metres
 from sparsesolve.operators.near_field import NearFieldMIMO
 from sparsesolve.scan import RadarScan
@@ -116,6 +116,7 @@ def point_spread(scan: RadarScan, point: Any, *, extent: Any = None) -> PointSpr
     center = metres("point", point)
     if center.shape != (3,):
         raise ValueError(f"point has shape {center.shape}; wanted (3,), in m")
+    checks.instance("scan", scan, RadarScan)
     scan = scan.in_convention()
     cells, nearest = _resolution(scan, center)
     if extent is None:

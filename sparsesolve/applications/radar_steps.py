@@ -98,6 +98,7 @@ def mask_channels(
     ValueError
         An index is not among the scan's, or nothing would be left.
     """
+    checks.instance("scan", scan, RadarScan)
     scan = scan.in_convention()
     data = np.asarray(scan.data)
     pairs = channel_pairs(scan.channels, len(scan.tx), len(scan.rx))
@@ -205,6 +206,7 @@ def remove_delay(
         An array of another length, a delay above a microsecond (which looks like ns,
         ps or m), or a phase of more than a turn (which looks like degrees).
     """
+    checks.instance("scan", scan, RadarScan)
     scan = scan.in_convention().read()
     delays = _per_antenna("tx", tx, len(scan.tx)), _per_antenna("rx", rx, len(scan.rx))
     for name, delay in zip(("tx", "rx"), delays, strict=True):
@@ -237,6 +239,8 @@ def remove_delay(
 
 def measured_alike(scan: RadarScan, reference: RadarScan) -> None:
     """Refuse two scans of different antennas, frequencies or speeds."""
+    checks.instance("scan", scan, RadarScan)
+    checks.instance("reference", reference, RadarScan)
     for name in ("freq", "tx", "rx", "channels", "speed"):
         if not _same(getattr(scan, name), getattr(reference, name)):
             raise ValueError(
