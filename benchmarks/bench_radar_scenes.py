@@ -8,12 +8,14 @@ with the beam of `radar.restore`. A second table has a wrong speed and antennas.
 ``--freq K`` takes one number of frequencies (40 are 20 %) and no second table,
 ``--errors`` the second table alone, ``--quick`` two scenes on a grid eight times
 coarser. ``--shares`` is how the width of the beam was chosen, on other scenes, and
-``--tried`` what else was tried there for ℓ1.
+``--tried`` what else was tried there for ℓ1. ``--unknown`` images them as if their
+noise were unknown, with each rule for the weight.
 """
 
 import argparse
 import statistics
 import time
+from dataclasses import replace
 
 import numpy as np
 import scipy.ndimage
@@ -179,6 +181,34 @@ def tried(grid):
         print(f"{scene}: {'; '.join(gains)}", flush=True)
 
 
+def unknown(grid):
+    """Print PSNR by each rule that needs no noise, beside the one that does."""
+    rules = "share", "held_out", "discrepancy"
+    head = "".join(f"{rule + end:>23}" for rule in rules for end in ("", RESTORED))
+    for prior in PRIORS:
+        print(f"\n{prior:12}{head}   lam by each rule")
+        rows = []
+        for scene, seed in OTHERS:
+            simulation = radar.simulate_scan(
+                seed, scene=scene, n_freq=10, snr_db=SNR_DB
+            )
+            truth, row, lams = simulation.truth(grid), [], []
+            for rule in rules:
+                noise = simulation.scan.noise if rule == "discrepancy" else None
+                scan = replace(simulation.scan, noise=noise)
+                found = radar.reconstruct(scan, grid, prior, lam=rule, progress=False)
+                shown = found.x, radar.restore(found.x, scan, grid)
+                row += [metrics.psnr(x, truth, scale="fit") for x in shown]
+                lams.append(found.choices["lam"].partition(",")[0])
+            rows.append(row)
+            _line(scene, row, "   " + ", ".join(lams))
+        _line("mean", np.mean(rows, axis=0))
+
+
+def _line(title, values, end=""):
+    print(f"{title:12}" + "".join(f"{v:23.2f}" for v in values) + end, flush=True)
+
+
 def main(arguments=None):
     """Print the two tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -187,6 +217,7 @@ def main(arguments=None):
     parser.add_argument("--errors", action="store_true")
     parser.add_argument("--shares", action="store_true")
     parser.add_argument("--tried", action="store_true")
+    parser.add_argument("--unknown", action="store_true")
     options = parser.parse_args(arguments)
     print(machine("numpy", "numba"))
     if options.quick:
@@ -200,6 +231,9 @@ def main(arguments=None):
         return
     if options.tried:
         tried(grid)
+        return
+    if options.unknown:
+        unknown(grid)
         return
     numbers = N_FREQS if options.freq is None else (options.freq,)
     for n_freq in () if options.errors else numbers:

@@ -282,6 +282,13 @@ def test_a_volume_too_large_is_refused_before_it_is_laid_out(monkeypatch):
         _ = grid.points
 
 
+def test_a_grid_too_large_is_refused_before_its_voxels_are_counted():
+    scan = radar.simulate_scan(n_freq=2).scan
+    grid = ss.Grid.box((0, 0, 2.5), 4, 0.001)
+    with pytest.raises(MemoryError, match=r"Grid 4001 x .* GiB are available; take"):
+        radar.reconstruct(scan, grid, snr=30)
+
+
 def test_a_spacing_in_mm_is_refused():
     scan = radar.simulate_scan(n_freq=2).scan
     with pytest.raises(ValueError, match=r"spacing is 10 m, more than .* is it in mm"):

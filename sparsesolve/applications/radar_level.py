@@ -163,8 +163,11 @@ def _cell(
     grid: Grid, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a random place in the grid and the voxel centres around it."""
-    region = np.ones(grid.shape, bool) if grid.region is None else grid.region
-    lower = np.argwhere(region)[rng.integers(int(region.sum()))]
+    region = grid.region
+    n_voxels = math.prod(grid.shape) if region is None else np.count_nonzero(region)
+    drawn = rng.integers(n_voxels)
+    index = drawn if region is None else np.flatnonzero(region)[drawn]
+    lower = np.unravel_index(index, grid.shape)
     sides = []
     for axis, i in zip(grid.axes, lower, strict=True):
         first = min(int(i), max(axis.size - 2, 0))
