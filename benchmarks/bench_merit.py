@@ -8,10 +8,12 @@ says little, as the range cell is 17.7 mm and the model explains a few per cent 
 data: look at the medians.
 
 ``--quick`` takes 4 mm and a permittivity of 8 alone; ``--lam RULE`` another rule than
-the default for the weight; ``--speeds`` adds the estimates of the wave speed.
+the default for the weight, where an empty image counts as inf; ``--speeds`` adds the
+estimates of the wave speed.
 """
 
 import argparse
+import math
 import statistics
 import time
 
@@ -44,10 +46,17 @@ def cell(name, spacing_mm, permittivity, lam=None):
     first = radar.back_projection(scan, grid)
     solution = radar.reconstruct(scan, grid, lam=lam, spreading=False, progress=False)
     seconds = time.perf_counter() - start
-    rows = [radar.describe_image(x, grid, target=center) for x in (first, solution.x)]
-    errors = [row["error_mm"] for row in rows]
-    sides = [row["side_energy_db"] for row in rows]
+    rows = [described(x, grid, center) for x in (first, solution.x)]
+    errors, sides = zip(*rows, strict=True)
     return errors, sides, seconds, solution
+
+
+def described(x, grid, center):
+    """Return the peak's error, mm, and the side energy, dB; of no image, the worst."""
+    if not x.any():
+        return math.inf, math.inf
+    row = radar.describe_image(x, grid, target=center)
+    return row["error_mm"], row["side_energy_db"]
 
 
 def main(arguments=None):
