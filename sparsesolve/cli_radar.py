@@ -53,8 +53,9 @@ def demo_radar(out: Path, seed: int) -> int:
 @click.option(
     "--lam",
     help="Weight of the prior, or the rule that chooses it: share (half of lam_max), "
-    "discrepancy (misfit at the noise), held_out. By default discrepancy if the noise "
-    "is known, else share.",
+    "discrepancy (misfit at the noise), held_out (predicts receivers left out). By "
+    "default discrepancy if the noise is known, else held_out, or share where they "
+    "cannot be predicted.",
 )
 @click.option(
     "--noise",

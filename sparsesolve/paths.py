@@ -62,6 +62,8 @@ def path(
     tau: float = 1.0,
     axis: int | None = None,
     fraction: float = 0.1,
+    standard_errors: float = 0.0,
+    patience: int | None = None,
     n_lams: int = 20,
     ratio: float = 1e-3,
     solver: Solver | None = None,
@@ -94,6 +96,13 @@ def path(
         within ``A.out_shape``; None holds out single entries.
     fraction : float
         Share held out.
+    standard_errors : float
+        Takes the largest lam whose mean squared error over the held-out data is within
+        so many of its standard errors of the least; 1 is usual where simple solutions
+        are wanted (Breiman, Friedman, Olshen & Stone 1984, section 3.4.3).
+    patience : int, optional
+        Ends the path once so many weights in a row predict the held-out data worse
+        than the best before them; by default all are tried.
     n_lams, ratio
         The default path.
     solver, max_iter, tol, progress
@@ -116,6 +125,7 @@ def path(
         No weight of the path reaches the noise level; the smallest is taken.
     """
     _check(problem, choose, noise, tau, axis)
+    _check_held_out(choose, standard_errors, patience)
     given = lams is not None
     weights = _weights(problem, lams, n_lams, ratio)
     train, score = _split(problem, choose, axis, fraction, seed)
@@ -134,16 +144,20 @@ def path(
 
     solutions: list[Solution] = []
     scores: list[float] = []
+    spreads: list[float] = []
     x0 = None
     for lam in weights:
         solution = run(train.with_lam(lam), x0)
         x0 = solution.x
-        scores.append(score(solution.x))
+        for found, value in zip((scores, spreads), score(solution.x), strict=True):
+            found.append(value)
         solutions.append(replace(solution, state=None))
         if solution.status is Status.INTERRUPTED:
             choose = None
             break
         if choose == "discrepancy" and scores[-1] <= level:
+            break
+        if patience and len(scores) - 1 - int(np.argmin(scores)) >= patience:
             break
     result = Path(np.array(weights[: len(scores)]), solutions, np.array(scores))
     source = "the given path" if given else f"{n_lams} weights below lam_max"
@@ -151,12 +165,16 @@ def path(
         return result
     if choose == "discrepancy":
         return _at_discrepancy(result, level, source)
-    index = int(np.argmin(scores))
+    least = int(np.argmin(scores))
+    enough = scores[least] ** 2 + standard_errors * spreads[least]
+    index = int(np.argmax(np.square(scores) <= enough))
     lam = weights[index]
     best = run(problem.with_lam(lam), solutions[index].x)
     if best.status is Status.INTERRUPTED:
         return result
     why = f"{lam:.4g}, best on {fraction:.0%} held-out data among {source}"
+    if index < least:
+        why += f", within {standard_errors:g} standard errors"
     return replace(result, best=_noted(best, why), lam=lam)
 
 
@@ -206,6 +224,18 @@ def _check(
         raise TypeError("choose='held_out' needs a LeastSquares loss")
 
 
+def _check_held_out(
+    choose: str | None, standard_errors: float, patience: int | None
+) -> None:
+    checks.positive_number("standard_errors", standard_errors, zero=True)
+    if patience is not None:
+        checks.positive_int("patience", patience)
+    given = {"standard_errors": standard_errors, "patience": patience}
+    for name, value in given.items():
+        if value and choose != "held_out":
+            raise ValueError(f"{name} is for choose='held_out'; choose is {choose!r}")
+
+
 def _weights(
     problem: Problem, lams: Sequence[float] | None, n_lams: int, ratio: float
 ) -> list[float]:
@@ -228,22 +258,30 @@ def _weights(
 def _split(
     problem: Problem, choose: str | None, axis: int | None, fraction: float, seed: int
 ) -> tuple[Problem, Any]:
-    """Return the problem to fit and the score of a solution."""
+    """Return the problem to fit, and the score of a solution with its spread.
+
+    The spread is the standard error of the score's square.
+    """
     loss: Any = problem.loss
     if choose != "held_out":
-        return problem, lambda x: float(loss.misfit(loss.A.forward(x)))
+        return problem, lambda x: (float(loss.misfit(loss.A.forward(x))), 0.0)
     held = _held_out(problem.loss, axis, fraction, seed)
     weights = np.ones(loss.y.shape, real_dtype(problem.x_dtype))
     if loss.weights is not None:
         weights = to_numpy(loss.weights)
 
-    def weighted(mask: Any) -> LeastSquares:
-        kept = to_device((weights * mask).astype(weights.dtype), problem.device)
-        return LeastSquares(loss.A, loss.y, kept)
+    def weighted(mask: Any) -> Any:
+        return to_device((weights * mask).astype(weights.dtype), problem.device)
 
-    test = weighted(held)
-    train = problem.with_loss(weighted(~held))
-    return train, lambda x: math.sqrt(2 * float(test.value(loss.A.forward(x))))
+    kept, test = weighted(~held), weighted(held)
+    chosen = test > 0
+
+    def score(x: Any) -> tuple[float, float]:
+        errors = test * abs(loss.A.forward(x) - loss.y) ** 2
+        errors = to_numpy(errors[chosen]).astype(np.float64)
+        return math.sqrt(errors.sum()), math.sqrt(errors.size) * float(errors.std())
+
+    return problem.with_loss(LeastSquares(loss.A, loss.y, kept)), score
 
 
 def _held_out(loss: Any, axis: int | None, fraction: float, seed: int) -> Any:

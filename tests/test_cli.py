@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_reconstruct_writes_solution_picture_and_metrics(scan_file, tmp_path, ca
     assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
     solution = ss.load(out / "bench_l1.h5")
     assert solution.x.shape == (6, 6, 6)
-    assert "0.5 of lam_max" in solution.choices["lam"]
+    assert "best on 10% held-out data" in solution.choices["lam"]
     assert "checkpoint" not in solution.choices
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -137,7 +138,7 @@ def test_reconstruct_writes_solution_picture_and_metrics(scan_file, tmp_path, ca
     assert np.linalg.norm(np.array(found) - [20, -20, 400]) < 18
     seen = capsys.readouterr()
     assert "magnitude-l1" in seen.out
-    assert "0.5 of lam_max" in seen.err
+    assert "best on 10% held-out data" in seen.err
 
 
 def test_a_second_run_replaces_its_rows_and_keeps_others(tmp_path):
@@ -174,7 +175,8 @@ def test_options_reach_the_model(scan_file, tmp_path, capsys):
         (["--spacing", "-1"], "spacing > 0"),
         (["--speed", "0"], "speed is 0"),
         (["--colour", "red"], "No such option"),
-        (["--resume", "absent.h5"], "absent.h5 does not exist"),
+        (["--lam", "1", "--resume", "absent.h5"], "absent.h5 does not exist"),
+        (["--resume", "absent.h5"], "resume needs the weight that was begun with"),
         (["--grid=-0.04:0.04,-0.04:0.04,0:0.08"], "inside the voxel"),
         (["--grid", "0.1:0.2"], "--grid is '0.1:0.2'; wanted X0:X1,Y0:Y1,Z0:Z1"),
         (["--grid", "0.2:0.1,0:1,0:1"], "lower ends first"),
@@ -316,6 +318,7 @@ def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "sparsesolve.cli", "reconstruct", str(scan_file)]
     options = [*VOLUME, "--spacing", "0.02", "--tol", "0", "--max-iter", "100000000"]
+    options += ["--lam", "share"]
     checkpoint = out / "bench_l1.checkpoint.h5"
     running = subprocess.Popen(
         [*command, "--out", str(out), *options], stderr=subprocess.PIPE, text=True
@@ -330,10 +333,11 @@ def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
     finally:
         running.kill()
     assert running.returncode == 130, errors
-    assert f"--resume {checkpoint}" in errors.splitlines()[-1]
+    again = re.search(f"--lam ([0-9.]+) --resume {checkpoint}", errors.splitlines()[-1])
+    assert again, errors
     assert "Traceback" not in errors
     assert [p.name for p in out.iterdir()] == [checkpoint.name]
-    resume = ("--resume", str(checkpoint), "--max-iter")
+    resume = ("--lam", again[1], "--resume", str(checkpoint), "--max-iter")
     assert image(scan_file, out, *resume, "1") == 2
     assert "max_iter is 1, the total" in capsys.readouterr().err
     assert checkpoint.exists()

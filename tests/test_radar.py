@@ -1,5 +1,6 @@
 """From a scan to an image: importer, subtraction, imaging, simulated and measured."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,11 @@ def small_scan(seed=0, **changes):
     x[2, 3, 5], x[8, 6, 14] = 1.0, 0.7j
     values = {"data": A(x), "freq": freq, "tx": tx[::3], "rx": rx[::3], **changes}
     return ss.RadarScan(**values)
+
+
+def noise_like(scan, rng):
+    """Complex noise of unit power, in the shape of the data."""
+    return rng.normal(scale=0.5**0.5, size=(*scan.data.shape, 2)) @ [1, 1j]
 
 
 # the importer
@@ -171,7 +177,7 @@ def test_l1_finds_the_points_and_meets_its_optimality_conditions():
 def test_the_rules_for_lam_are_stated():
     scan = small_scan()
     top = radar.imaging_problem(scan, GRID).lam_max()
-    solution = radar.reconstruct(scan, GRID)
+    solution = radar.reconstruct(scan, GRID, lam="share")
     shown = f"{0.5 * top:.4g}"
     assert solution.choices["lam"] == f"{shown}, 0.5 of lam_max"
     assert "Grid 11 x 11 x 21" in solution.choices["grid"]
@@ -194,16 +200,47 @@ def test_known_noise_means_discrepancy():
     assert "where the misfit is within" in solution.choices["lam"]
 
 
-def test_receivers_can_be_held_out():
-    solution = radar.reconstruct(small_scan(), GRID, lam="held_out", max_iter=30)
-    assert "held-out" in solution.choices["lam"]
+def test_receivers_left_out_choose_where_the_noise_is_unknown(rng):
+    """A weight of theirs predicts them; its image is near that of the known noise."""
+    scan = small_scan()
+    noise = 0.1 * np.sqrt(np.mean(np.abs(scan.data) ** 2))
+    data = scan.data + noise * noise_like(scan, rng)
+    noisy = replace(scan, data=data.astype(scan.data.dtype))
+    held = radar.reconstruct(noisy, GRID)
+    assert "held-out" in held.choices["lam"]
+    share = float(re.search(r"([\d.]+)% can be", held.choices["lam"])[1])
+    assert 80 < share < 99.5
+    again = radar.reconstruct(noisy, GRID, lam="held_out")
+    np.testing.assert_array_equal(again.x, held.x)
+    known = radar.reconstruct(noisy, GRID, noise=noise, model_error=0)
+    weights = [float(s.choices["lam"].partition(",")[0]) for s in (held, known)]
+    assert 0.2 < weights[0] / weights[1] < 5
+
+
+def test_a_share_is_taken_where_receivers_cannot_be_predicted(rng):
+    scan = small_scan()
+    data = noise_like(scan, rng).astype(scan.data.dtype)
+    noise = replace(scan, data=data)
+    solution = radar.reconstruct(noise, GRID)
+    assert "0.5 of lam_max, as channels left out are" in solution.choices["lam"]
+    assert solution.x.any()
+    same = radar.reconstruct(noise, GRID, lam="share")
+    np.testing.assert_array_equal(solution.x, same.x)
+
+
+@pytest.mark.parametrize("n_rx", [1, 2])
+def test_transmitters_are_left_out_where_there_is_one_receiver(n_rx):
+    scan = small_scan()
+    few = replace(scan, rx=scan.rx[:n_rx], data=scan.data[:, :, :n_rx])
+    assert "can be predicted" in radar.reconstruct(few, GRID).choices["lam"]
 
 
 def test_a_checkpoint_resumes_to_the_same_image(tmp_path):
     scan, path = small_scan(), tmp_path / "state.h5"
-    whole = radar.reconstruct(scan, GRID, max_iter=20, tol=0)
-    radar.reconstruct(scan, GRID, max_iter=8, tol=0, checkpoint=path)
-    again = radar.reconstruct(scan, GRID, max_iter=20, tol=0, resume=path)
+    options = {"lam": "share", "tol": 0}
+    whole = radar.reconstruct(scan, GRID, max_iter=20, **options)
+    radar.reconstruct(scan, GRID, max_iter=8, checkpoint=path, **options)
+    again = radar.reconstruct(scan, GRID, max_iter=20, resume=path, **options)
     np.testing.assert_array_equal(again.x, whole.x)
 
 
@@ -223,6 +260,7 @@ def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
         ({"lam": -1.0}, "lam is -1"),
         ({"lam": "discrepancy"}, "needs a scan whose noise is known"),
         ({"lam": "held_out", "resume": "x.h5"}, "resume needs the weight"),
+        ({"resume": "x.h5"}, "which would choose one by held_out"),
         ({"prior": "ridge"}, "prior is 'ridge'"),
     ],
 )

@@ -173,15 +173,17 @@ def image_scan(
         resume=resume,
         progress=progress,
     )
+    weight = solution.choices.get("lam", "").partition(",")[0]
     if solution.status is Status.INTERRUPTED:
+        again = f"--lam {weight} " if weight else ""
         raise KeyboardInterrupt(
             f"interrupted after {solution.n_iter} iterations; the state is in "
-            f"{checkpoint}: repeat the command with --resume {checkpoint} to go on"
+            f"{checkpoint}: repeat the command with {again}--resume {checkpoint} to go "
+            "on"
         )
     # the checkpoint goes once all else is written, and the note of it with it
     choices = {k: v for k, v in solution.choices.items() if k != "checkpoint"}
     solution = replace(solution, choices=choices)
-    weight = choices.get("lam", "").partition(",")[0]
     if not np.any(solution.x):
         why = f"lam {weight} is not below lam_max" if weight else "noise explains all"
         raise ValueError(f"the image of {name} is zero everywhere: {why}")

@@ -30,11 +30,14 @@ from sparsesolve.solvers.proximal_gradient import ProximalGradient
 __all__ = ["describe_image", "imaging_problem", "reconstruct"]
 
 LAM_SHARE = 0.5
-"""Share of lam_max that is taken where the noise says nothing: at measured scans the
-model's own error, multiple reflections and an unknown medium, outweighs the receiver's
-noise many times, so that fitting down to the noise would fit clutter. Channels left
-out say no more: where the model predicts little of them, as at breast phantoms, they
-often take lam_max itself, an empty image."""
+"""Share of lam_max that is taken where neither the noise nor receivers left out tell a
+weight: at breast phantoms, whose medium and multiple reflections the model does not
+know, the best weight for those would be lam_max itself, an empty image."""
+
+LEAST_PREDICTED = 0.1
+"""Share of the energy of receivers left out that an image must predict, for these to
+choose its weight. Simulated scans have 0.4 (antennas 2 mm off) to 0.98, breast phantoms
+at most 0.013 (benchmarks/RADAR.md)."""
 
 TV_SHARE = 0.3
 """Weight of total variation over that of ℓ1 in "l1+tv": of 0.1, 0.3 and 1 the best on
@@ -52,6 +55,8 @@ _FORMS = "penalised", "noise_ball"
 _N_LAMS, _RATIO = 11, 2.0**-10
 _ROUGH: dict[str, Any] = {"max_iter": 30, "tol": 3e-3}
 _CAREFUL: dict[str, Any] = {"max_iter": 60, "tol": 1e-3}
+# Weights that may predict worse before the search ends.
+_PATIENCE = 2
 # Of the level: what a solve to convergence may add to a rough one's misfit.
 _MARGIN = 0.95
 
@@ -123,7 +128,8 @@ def reconstruct(
         is within ε, found by rough solves along decreasing weights, which leave the
         final misfit at 0.4 to 1 of ε; the one that best predicts receivers (or
         channels) left out. By default the discrepancy where the noise is known,
-        otherwise the share.
+        otherwise held out, or the share where not even a tenth of their energy can
+        be predicted.
     noise, snr, model_error : float, optional
         The noise's standard deviation or the signal-to-noise ratio in dB, by default
         ``scan.noise``; and what the model cannot explain, by default predicted from
@@ -174,25 +180,31 @@ def reconstruct(
         # as few iterations as with the step 1/‖A‖², whose norm costs dozens more
         solver = ProximalGradient(backtracking=True)
         noted["solver"] = f"{solver!r}, for one prior with a prox"
-    if lam is None:
-        lam = "share" if level is None else "discrepancy"
+    rule = lam
+    if rule is None:
+        rule = "held_out" if level is None else "discrepancy"
     x0 = None
-    if lam in ("discrepancy", "held_out"):
+    if rule in ("discrepancy", "held_out"):
         if resume is not None:
             raise ValueError(
-                f"resume needs the weight that was begun with; lam is the rule {lam!r}"
+                "resume needs the weight that was begun with, which choices['lam'] "
+                f"says; lam is {lam!r}, which would choose one by {rule}"
             )
-        weight, why, x0 = _best_of_path(problem, str(lam), level, solver, common)
+        rough = {"solver": solver, **common}
+        if rule == "discrepancy":
+            weight, why, x0 = _at_discrepancy(problem, level, rough)
+        else:
+            weight, why, x0 = _held_out(problem, rough, least=lam is None)
     else:
-        weight, why = _weight(problem, lam)
-        if fast and resume is None:
-            x0, noted["start"] = warm_start(
-                problem.with_lam(weight),
-                lambda part: _problem(scan, part, prior, spreading).with_lam(weight),
-                grid,
-                seed=seed,
-                progress=progress,
-            )
+        weight, why = _weight(problem, rule)
+    if x0 is None and fast and resume is None:
+        x0, noted["start"] = warm_start(
+            problem.with_lam(weight),
+            lambda part: _problem(scan, part, prior, spreading).with_lam(weight),
+            grid,
+            seed=seed,
+            progress=progress,
+        )
     solution = solve(problem.with_lam(weight), solver, x0=x0, **final)
     noted["lam"] = why
     return replace(solution, choices={**solution.choices, **noted})
@@ -284,8 +296,7 @@ def _radius(level: DataLevel | None, lam: float | str | None) -> float:
 def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
     """Return a weight that needs no solve, and why it is taken."""
     if lam == "share":
-        # The four digits that are shown: the same on every machine, and to be repeated.
-        weight = float(f"{LAM_SHARE * problem.lam_max():.4g}")
+        weight = _shown(LAM_SHARE * problem.lam_max())
         return weight, f"{weight:g}, {LAM_SHARE:g} of lam_max"
     if isinstance(lam, str):
         raise ValueError(f"lam is {lam!r}; wanted a number > 0 or one of {_RULES}")
@@ -293,42 +304,72 @@ def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
     return weight, f"{weight:.4g}, given"
 
 
-def _best_of_path(
-    problem: Problem,
-    rule: str,
-    level: DataLevel | None,
-    solver: Solver | None,
-    common: dict[str, Any],
+def _at_discrepancy(
+    problem: Problem, level: DataLevel | None, rough: dict[str, Any]
 ) -> tuple[float, str, Array]:
-    """Return the weight that a rule takes, why, and a rough image to begin with."""
-    if rule == "discrepancy" and level is None:
+    """Return the weight whose misfit is the level, why, and a rough image."""
+    if level is None:
         raise ValueError(
             "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, "
             "noise or snr, or lam='share', 'held_out' or a number"
         )
-    found = path(
-        problem,
-        choose=rule,
-        noise=level.per_datum if level is not None else None,
-        # the data's last axis holds receivers, or channels
-        axis=-1 if rule == "held_out" else None,
-        n_lams=_N_LAMS,
-        ratio=_RATIO,
-        solver=solver,
-        **(_ROUGH if problem.prior.convex else _CAREFUL),
-        **common,
+    found, best, lam = _path(
+        problem, rough, choose="discrepancy", noise=level.per_datum
     )
+    if len(found.lams) < 2:
+        return lam, best.choices["lam"], best.x
+    weight = _shown(_between(found, _MARGIN * level.radius))
+    why = f"{weight:g}, where the misfit is within {level.radius:.3g} ({level.why})"
+    return weight, why, best.x
+
+
+def _held_out(
+    problem: Problem, rough: dict[str, Any], *, least: bool
+) -> tuple[float, str, Array | None]:
+    """Return the weight that predicts receivers left out, why, and a rough image.
+
+    With `least`, a share of lam_max and no image where too little can be predicted.
+    """
+    # the last axis of the data holds receivers, or channels
+    sizes = problem.A.out_shape
+    axis = max((i for i, n in enumerate(sizes) if n > 1), default=-1) - len(sizes)
+    found, best, lam = _path(
+        problem,
+        rough,
+        choose="held_out",
+        axis=axis,
+        standard_errors=1.0,
+        patience=_PATIENCE,
+    )
+    # the first weight leaves (next to) nothing of the image
+    predicted = 1 - float((found.scores.min() / found.scores[0]) ** 2)
+    if least and predicted < LEAST_PREDICTED:
+        weight, why = _weight(problem, "share")
+        why += f", as channels left out are predicted to {predicted:.1%} at best"
+        return weight, why, None
+    weight = _shown(lam)
+    why = best.choices["lam"].partition(", ")[2]
+    return weight, f"{weight:g}, {why}; {predicted:.1%} can be predicted", best.x
+
+
+def _path(
+    problem: Problem, rough: dict[str, Any], **options: Any
+) -> tuple[Path, Solution, float]:
+    """Return the path, its chosen solution and that one's weight."""
+    accuracy = _ROUGH if problem.prior.convex else _CAREFUL
+    found = path(problem, n_lams=_N_LAMS, ratio=_RATIO, **accuracy, **rough, **options)
     best = found.best
     if best is None or found.lam is None or best.status is Status.INTERRUPTED:
         raise KeyboardInterrupt(
             "interrupted while lam was being chosen, of which nothing is kept; give "
             "lam as a number or as 'share' to have a state to go on from"
         )
-    if rule != "discrepancy" or level is None or len(found.lams) < 2:
-        return found.lam, best.choices["lam"], best.x
-    weight = _between(found, _MARGIN * level.radius)
-    why = f"{weight:.4g}, where the misfit is within {level.radius:.3g} ({level.why})"
-    return weight, why, best.x
+    return found, best, found.lam
+
+
+def _shown(weight: Any) -> float:
+    """Return the four digits that are shown, so that the weight can be given again."""
+    return float(f"{weight:.4g}")
 
 
 def _between(found: Path, wanted: float) -> float:
