@@ -174,7 +174,7 @@ def path(
         return result
     why = f"{lam:.4g}, best on {fraction:.0%} held-out data among {source}"
     if index < least:
-        why += f", within {standard_errors:g} standard errors"
+        why += f", within {standard_errors:g} standard error(s)"
     return replace(result, best=_noted(best, why), lam=lam)
 
 
@@ -292,13 +292,23 @@ def _held_out(loss: Any, axis: int | None, fraction: float, seed: int) -> Any:
     rng = np.random.default_rng(seed)
     if axis is not None and not -len(shape) <= axis < len(shape):
         raise ValueError(f"axis is {axis}; the data have shape {shape}")
-    n = math.prod(shape) if axis is None else shape[axis]
-    if n < 2:
-        raise ValueError(f"cannot hold out a share of {n} slices of data {shape}")
-    chosen = np.zeros(n, bool)
-    chosen[rng.permutation(n)[: min(n - 1, max(1, round(fraction * n)))]] = True
+    used = np.ones(shape, bool)
+    if loss.weights is not None:
+        used = np.broadcast_to(to_numpy(loss.weights) > 0, shape)
+    if axis is None:
+        slices = used.reshape(-1, 1)
+    else:
+        slices = np.moveaxis(used, axis, 0).reshape(shape[axis], -1)
+    usable = np.flatnonzero(slices.any(axis=1))
+    if usable.size < 2:
+        raise ValueError(
+            f"cannot hold out a share of {usable.size} slices of data {shape}"
+        )
+    n = min(usable.size - 1, max(1, round(fraction * usable.size)))
+    chosen = np.zeros(len(slices), bool)
+    chosen[usable[rng.permutation(usable.size)[:n]]] = True
     if axis is None:
         return chosen.reshape(shape)
     along = [1] * len(shape)
-    along[axis] = n
+    along[axis] = -1
     return np.broadcast_to(chosen.reshape(along), shape)

@@ -15,7 +15,7 @@ import pytest
 
 import sparsesolve as ss
 from sparsesolve import cli
-from sparsesolve.applications import radar, radar_demo, radar_imaging, results
+from sparsesolve.applications import radar, radar_demo, radar_weight, results
 from sparsesolve.operators import Grid, NearFieldMIMO
 
 COMMANDS = [
@@ -256,7 +256,7 @@ def small_demo(monkeypatch):
     monkeypatch.setattr(radar, "simulate_scan", quiet)
     monkeypatch.setattr(radar, "reference_grid", lambda: coarse)
     monkeypatch.setattr(radar_demo, "phantom_grid", lambda: grid(0.005))
-    monkeypatch.setattr(radar_imaging, "LAM_SHARE", 0.9)  # few voxels, few iterations
+    monkeypatch.setattr(radar_weight, "LAM_SHARE", 0.9)  # few voxels, few iterations
 
 
 def absent(name):

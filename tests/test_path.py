@@ -67,6 +67,58 @@ def test_held_out_data_choose_a_good_lam(axis):
     assert result.best.state is not None
 
 
+def test_one_standard_error_takes_the_largest_weight_that_predicts_as_well():
+    """Against squared errors of held-out entries, added up by hand."""
+    from sparsesolve.paths import _held_out
+
+    problem, _ = sparse_problem()
+    loss, weights = problem.loss, np.linspace(1, 2, 60)
+    weights[:5] = 0
+    problem = problem.with_loss(ss.LeastSquares(loss.A, loss.y, weights))
+    options = {"choose": "held_out", "fraction": 0.3, "seed": 2}
+    plain = ss.path(problem, **options)
+    result = ss.path(problem, standard_errors=1.0, **options)
+    held = _held_out(problem.loss, None, 0.3, seed=2)
+    assert held.sum() == round(0.3 * 55)
+    assert not held[:5].any()
+    errors = [weights * (loss.A(s.x) - loss.y) ** 2 for s in plain.solutions]
+    means = np.array([e[held].mean() for e in errors])
+    best = means.argmin()
+    error = errors[best][held].std() / np.sqrt(held.sum())
+    wanted = next(i for i, m in enumerate(means) if m <= means[best] + error)
+    assert wanted < best
+    assert (plain.lam, result.lam) == (plain.lams[best], plain.lams[wanted])
+    assert "within 1 standard error(s)" in result.best.choices["lam"]
+    np.testing.assert_array_equal(result.scores, plain.scores)
+
+
+def test_slices_without_data_are_not_held_out():
+    from sparsesolve.paths import _held_out
+
+    A = ss.operators.Identity((4, 10))
+    weights = np.zeros((4, 10))
+    weights[1:, [2, 7]] = 1.0
+    loss = ss.LeastSquares(A, random((4, 10), "float64"), weights)
+    for seed in range(5):
+        held = _held_out(loss, -1, 0.1, seed=seed)
+        assert held.any(axis=0).sum() == 1
+        assert held[0, [2, 7]].any()
+    weights[:, 2] = 0
+    loss = ss.LeastSquares(A, loss.y, weights)
+    with pytest.raises(ValueError, match="hold out a share of 1 slices"):
+        _held_out(loss, -1, 0.1, seed=0)
+
+
+def test_patience_ends_the_path_after_the_best():
+    problem, _ = sparse_problem()
+    whole = ss.path(problem, choose="held_out", fraction=0.3)
+    best = int(whole.scores.argmin())
+    assert 0 < best < 15
+    result = ss.path(problem, choose="held_out", fraction=0.3, patience=3)
+    assert len(result.lams) == len(result.scores) == best + 4
+    assert result.lam == whole.lam
+
+
 def test_tau_raises_the_level_of_the_discrepancy():
     problem, _ = sparse_problem()
     strict = ss.path(problem, choose="discrepancy", noise=NOISE)
@@ -145,6 +197,9 @@ def test_an_interrupted_path_ends_and_chooses_nothing(choose, monkeypatch):
         ({"axis": 0}, ValueError, "axis is for"),
         ({"lams": 3.0}, TypeError, "lams is 3.0"),
         ({"choose": "held_out", "axis": 4}, ValueError, "axis is 4"),
+        ({"patience": 2}, ValueError, "patience is for choose='held_out'"),
+        ({"standard_errors": 1}, ValueError, "standard_errors is for choose='held"),
+        ({"choose": "held_out", "patience": 0}, ValueError, "patience is 0"),
     ],
 )
 def test_bad_input_is_one_sentence(change, error, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sparsesolve as ss
-from sparsesolve.applications import radar, radar_imaging
+from sparsesolve.applications import radar, radar_weight
 from sparsesolve.applications.merit import _read_table
 from sparsesolve.applications.radar_demo import phantom_grid
 from sparsesolve.operators import Grid, NearFieldMIMO
@@ -208,7 +208,7 @@ def test_receivers_left_out_choose_where_the_noise_is_unknown(rng):
     noisy = replace(scan, data=data.astype(scan.data.dtype))
     held = radar.reconstruct(noisy, GRID)
     assert "held-out" in held.choices["lam"]
-    share = float(re.search(r"([\d.]+)% can be", held.choices["lam"])[1])
+    share = float(re.search(r"([\d.]+)% of them can be", held.choices["lam"])[1])
     assert 80 < share < 99.5
     again = radar.reconstruct(noisy, GRID, lam="held_out")
     np.testing.assert_array_equal(again.x, held.x)
@@ -222,17 +222,37 @@ def test_a_share_is_taken_where_receivers_cannot_be_predicted(rng):
     data = noise_like(scan, rng).astype(scan.data.dtype)
     noise = replace(scan, data=data)
     solution = radar.reconstruct(noise, GRID)
-    assert "0.5 of lam_max, as channels left out are" in solution.choices["lam"]
+    assert "0.5 of lam_max, as only" in solution.choices["lam"]
     assert solution.x.any()
     same = radar.reconstruct(noise, GRID, lam="share")
     np.testing.assert_array_equal(solution.x, same.x)
+
+
+def test_receivers_that_are_masked_are_not_left_out():
+    scan = small_scan()
+    mask = np.zeros(scan.data.shape, bool)
+    mask[:, :, [0, 1, 3]] = True
+    few = replace(scan, mask=mask, data=np.where(mask, scan.data, 0))
+    assert "of them can be predicted" in radar.reconstruct(few, GRID).choices["lam"]
+    one = replace(scan, mask=mask & (np.cumsum(mask).reshape(mask.shape) == 1))
+    assert radar.reconstruct(one, GRID).choices["lam"].endswith("0.5 of lam_max")
+    with pytest.raises(ValueError, match="hold out a share of 1 slices"):
+        radar.reconstruct(one, GRID, lam="held_out")
+
+
+def test_a_silent_receiver_left_out_leaves_the_share():
+    scan = small_scan()
+    data = np.array(scan.data)
+    data[:, :, 1:] = 0
+    silent = replace(scan, data=data)
+    assert "0.5 of lam_max" in radar.reconstruct(silent, GRID).choices["lam"]
 
 
 @pytest.mark.parametrize("n_rx", [1, 2])
 def test_transmitters_are_left_out_where_there_is_one_receiver(n_rx):
     scan = small_scan()
     few = replace(scan, rx=scan.rx[:n_rx], data=scan.data[:, :, :n_rx])
-    assert "can be predicted" in radar.reconstruct(few, GRID).choices["lam"]
+    assert "of them can be predicted" in radar.reconstruct(few, GRID).choices["lam"]
 
 
 def test_a_checkpoint_resumes_to_the_same_image(tmp_path):
@@ -248,7 +268,7 @@ def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
     solution = radar.reconstruct(small_scan(), GRID, max_iter=1)
     half = replace(solution, status=ss.Status.INTERRUPTED)
     found = ss.Path(np.ones(1), [half], np.ones(1))
-    monkeypatch.setattr(radar_imaging, "path", lambda *_, **__: found)
+    monkeypatch.setattr(radar_weight, "path", lambda *_, **__: found)
     with pytest.raises(KeyboardInterrupt, match="while lam was being chosen"):
         radar.reconstruct(small_scan(), GRID, lam="held_out")
 
@@ -260,7 +280,7 @@ def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
         ({"lam": -1.0}, "lam is -1"),
         ({"lam": "discrepancy"}, "needs a scan whose noise is known"),
         ({"lam": "held_out", "resume": "x.h5"}, "resume needs the weight"),
-        ({"resume": "x.h5"}, "which would choose one by held_out"),
+        ({"resume": "x.h5"}, "lam is None; resume needs the weight"),
         ({"prior": "ridge"}, "prior is 'ridge'"),
     ],
 )

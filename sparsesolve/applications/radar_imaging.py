@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 
-from sparsesolve import checks, metrics
+from sparsesolve import metrics
 from sparsesolve.applications.radar_direct import usable_data
 from sparsesolve.applications.radar_grid import check_scene, warn_if_behind
 from sparsesolve.applications.radar_level import DataLevel, data_level
 from sparsesolve.applications.radar_warm_start import warm_start
+from sparsesolve.applications.radar_weight import choose_weight
 from sparsesolve.backends import Array, real_dtype
 from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares, NoiseBall
 from sparsesolve.operators.grid import Grid
 from sparsesolve.operators.near_field import NearFieldMIMO
-from sparsesolve.paths import Path, path
 from sparsesolve.priors import L1, FusedLasso, GroupL2, Magnitude, Prior
 from sparsesolve.problem import Problem
 from sparsesolve.scan import RadarScan
-from sparsesolve.solution import Solution, Status
+from sparsesolve.solution import Solution
 from sparsesolve.solvers.base import Solver
 from sparsesolve.solvers.proximal_gradient import ProximalGradient
 
 __all__ = ["describe_image", "imaging_problem", "reconstruct"]
-
-LAM_SHARE = 0.5
-"""Share of lam_max that is taken where neither the noise nor receivers left out tell a
-weight: at breast phantoms, whose medium and multiple reflections the model does not
-know, the best weight for those would be lam_max itself, an empty image."""
-
-LEAST_PREDICTED = 0.1
-"""Share of the energy of receivers left out that an image must predict, for these to
-choose its weight. Simulated scans have 0.4 (antennas 2 mm off) to 0.98, breast phantoms
-at most 0.013 (benchmarks/RADAR.md)."""
 
 TV_SHARE = 0.3
 """Weight of total variation over that of ℓ1 in "l1+tv": of 0.1, 0.3 and 1 the best on
@@ -47,18 +36,7 @@ _TV_MOST = 1.0
 """The same in "tv". At 10, constant magnitudes with free phases, which fit most data,
 already win on small grids."""
 
-_RULES = "share", "discrepancy", "held_out"
 _FORMS = "penalised", "noise_ball"
-# From lam_max to a thousandth of it, each half of the one before. On the way an image
-# need only be good enough to begin the next with; where the prior is not convex, as the
-# total variation of magnitudes, a better one leads to a better image in the end (1 dB).
-_N_LAMS, _RATIO = 11, 2.0**-10
-_ROUGH: dict[str, Any] = {"max_iter": 30, "tol": 3e-3}
-_CAREFUL: dict[str, Any] = {"max_iter": 60, "tol": 1e-3}
-# Weights that may predict worse before the search ends.
-_PATIENCE = 2
-# Of the level: what a solve to convergence may add to a rough one's misfit.
-_MARGIN = 0.95
 
 
 def imaging_problem(
@@ -180,23 +158,12 @@ def reconstruct(
         # as few iterations as with the step 1/‖A‖², whose norm costs dozens more
         solver = ProximalGradient(backtracking=True)
         noted["solver"] = f"{solver!r}, for one prior with a prox"
-    rule = lam
-    if rule is None:
-        rule = "held_out" if level is None else "discrepancy"
-    x0 = None
-    if rule in ("discrepancy", "held_out"):
-        if resume is not None:
-            raise ValueError(
-                "resume needs the weight that was begun with, which choices['lam'] "
-                f"says; lam is {lam!r}, which would choose one by {rule}"
-            )
-        rough = {"solver": solver, **common}
-        if rule == "discrepancy":
-            weight, why, x0 = _at_discrepancy(problem, level, rough)
-        else:
-            weight, why, x0 = _held_out(problem, rough, least=lam is None)
-    else:
-        weight, why = _weight(problem, rule)
+    if resume is not None and lam in (None, "discrepancy", "held_out"):
+        raise ValueError(
+            f"lam is {lam!r}; resume needs the weight that was begun with, which "
+            "choices['lam'] says"
+        )
+    weight, why, x0 = choose_weight(problem, lam, level, {"solver": solver, **common})
     if x0 is None and fast and resume is None:
         x0, noted["start"] = warm_start(
             problem.with_lam(weight),
@@ -291,89 +258,3 @@ def _radius(level: DataLevel | None, lam: float | str | None) -> float:
             "form='noise_ball' needs the noise; wanted scan.noise, noise or snr"
         )
     return level.radius
-
-
-def _weight(problem: Problem, lam: float | str) -> tuple[float, str]:
-    """Return a weight that needs no solve, and why it is taken."""
-    if lam == "share":
-        weight = _shown(LAM_SHARE * problem.lam_max())
-        return weight, f"{weight:g}, {LAM_SHARE:g} of lam_max"
-    if isinstance(lam, str):
-        raise ValueError(f"lam is {lam!r}; wanted a number > 0 or one of {_RULES}")
-    weight = checks.positive("lam", lam)
-    return weight, f"{weight:.4g}, given"
-
-
-def _at_discrepancy(
-    problem: Problem, level: DataLevel | None, rough: dict[str, Any]
-) -> tuple[float, str, Array]:
-    """Return the weight whose misfit is the level, why, and a rough image."""
-    if level is None:
-        raise ValueError(
-            "lam='discrepancy' needs a scan whose noise is known; wanted scan.noise, "
-            "noise or snr, or lam='share', 'held_out' or a number"
-        )
-    found, best, lam = _path(
-        problem, rough, choose="discrepancy", noise=level.per_datum
-    )
-    if len(found.lams) < 2:
-        return lam, best.choices["lam"], best.x
-    weight = _shown(_between(found, _MARGIN * level.radius))
-    why = f"{weight:g}, where the misfit is within {level.radius:.3g} ({level.why})"
-    return weight, why, best.x
-
-
-def _held_out(
-    problem: Problem, rough: dict[str, Any], *, least: bool
-) -> tuple[float, str, Array | None]:
-    """Return the weight that predicts receivers left out, why, and a rough image.
-
-    With `least`, a share of lam_max and no image where too little can be predicted.
-    """
-    # the last axis of the data holds receivers, or channels
-    sizes = problem.A.out_shape
-    axis = max((i for i, n in enumerate(sizes) if n > 1), default=-1) - len(sizes)
-    found, best, lam = _path(
-        problem,
-        rough,
-        choose="held_out",
-        axis=axis,
-        standard_errors=1.0,
-        patience=_PATIENCE,
-    )
-    # the first weight leaves (next to) nothing of the image
-    predicted = 1 - float((found.scores.min() / found.scores[0]) ** 2)
-    if least and predicted < LEAST_PREDICTED:
-        weight, why = _weight(problem, "share")
-        why += f", as channels left out are predicted to {predicted:.1%} at best"
-        return weight, why, None
-    weight = _shown(lam)
-    why = best.choices["lam"].partition(", ")[2]
-    return weight, f"{weight:g}, {why}; {predicted:.1%} can be predicted", best.x
-
-
-def _path(
-    problem: Problem, rough: dict[str, Any], **options: Any
-) -> tuple[Path, Solution, float]:
-    """Return the path, its chosen solution and that one's weight."""
-    accuracy = _ROUGH if problem.prior.convex else _CAREFUL
-    found = path(problem, n_lams=_N_LAMS, ratio=_RATIO, **accuracy, **rough, **options)
-    best = found.best
-    if best is None or found.lam is None or best.status is Status.INTERRUPTED:
-        raise KeyboardInterrupt(
-            "interrupted while lam was being chosen, of which nothing is kept; give "
-            "lam as a number or as 'share' to have a state to go on from"
-        )
-    return found, best, found.lam
-
-
-def _shown(weight: Any) -> float:
-    """Return the four digits that are shown, so that the weight can be given again."""
-    return float(f"{weight:.4g}")
-
-
-def _between(found: Path, wanted: float) -> float:
-    """Return the lam at which the misfit, a power of it, reaches what is wanted."""
-    (above, below), (high, low) = np.log(found.scores[-2:]), np.log(found.lams[-2:])
-    share = (math.log(wanted) - below) / (above - below) if above > below else 0.0
-    return float(np.exp(low + min(max(share, 0.0), 1.0) * (high - low)))
