@@ -188,7 +188,7 @@ def unknown(grid):
     rules = None, "share", "discrepancy"
     names = "default", "share of lam_max", "noise known"
     for prior, snr_db in itertools.product(PRIORS, (SNR_DB, LOW_SNR_DB)):
-        head = "".join(f"{name + end:>26}" for name in names for end in ("", RESTORED))
+        head = "".join(f"{name + end:>28}" for name in names for end in ("", RESTORED))
         print(f"\n{prior + f', {snr_db:g} dB':14}{head}   lam by each rule")
         rows = []
         for scene, seed in SOME:
@@ -213,7 +213,7 @@ def by_rules(scene, seed, snr_db, grid, prior, rules):
 
 
 def _line(title, values, end=""):
-    print(f"{title:14}" + "".join(f"{v:26.2f}" for v in values) + end, flush=True)
+    print(f"{title:14}" + "".join(f"{v:28.2f}" for v in values) + end, flush=True)
 
 
 def main(arguments=None):
