@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from conftest import ROOT
 
 import sparsesolve as ss
@@ -515,3 +516,18 @@ def test_a_simulation_among_scans_is_named():
         radar.subtract(scan, simulation)
     with pytest.raises(TypeError, match=r"scans\[1\] is a Simulation"):
         radar.noise_from_repeats([scan, simulation])
+
+
+def test_a_denoiser_images_too():
+    """Plug-and-play on magnitudes has no weight: none is chosen, none may be given."""
+    scan = scan_of()
+    smooth = ss.priors.Denoiser(
+        lambda x, sigma: scipy.ndimage.gaussian_filter(x, sigma), 0.5
+    )
+    prior = ss.priors.Magnitude(smooth)
+    solution = radar.reconstruct(scan, GRID, prior, max_iter=30)
+    assert "lam" not in solution.choices
+    explained = NearFieldMIMO.from_scan(scan, GRID)(solution.x)
+    assert np.vdot(explained, scan.data).real > 0.1 * np.linalg.norm(scan.data) ** 2
+    with pytest.raises(ValueError, match="has no weight to set"):
+        radar.reconstruct(scan, GRID, prior, lam=1.0)

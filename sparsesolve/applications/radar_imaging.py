@@ -107,7 +107,7 @@ def reconstruct(
         final misfit at 0.4 to 1 of ε; the one that best predicts receivers (or
         channels) left out. By default the discrepancy where the noise is known,
         otherwise held out, or the share where not even a tenth of their energy can
-        be predicted.
+        be predicted. A prior without a weight, such as a `Denoiser`, takes none.
     noise, snr, model_error : float, optional
         The noise's standard deviation or the signal-to-noise ratio in dB, by default
         ``scan.noise``; and what the model cannot explain, by default predicted from
@@ -153,6 +153,11 @@ def reconstruct(
         solution = solve(problem, solver, **final)
         return replace(solution, choices={**solution.choices, **noted})
     problem = imaging_problem(scan, grid, prior, spreading=spreading)
+    if problem.prior.lam is None:
+        if lam is not None:
+            raise ValueError(f"lam is {lam!r}; {problem.prior!r} has no weight to set")
+        solution = solve(problem, solver, **final)
+        return replace(solution, choices={**solution.choices, **noted})
     fast = solver is None and problem.prior.has_prox
     if fast:
         # as few iterations as with the step 1/‖A‖², whose norm costs dozens more
