@@ -184,36 +184,62 @@ def tried(grid):
 
 
 def unknown(grid):
-    """Print PSNR as if the noise were unknown: by default, and by each rule."""
-    rules = None, "share", "discrepancy"
-    names = "default", "share of lam_max", "noise known"
+    """Print PSNR as if the noise were unknown, and what of receivers is predicted."""
+    names = "default", "best predicted", "share of lam_max", "noise known"
     for prior, snr_db in itertools.product(PRIORS, (SNR_DB, LOW_SNR_DB)):
-        head = "".join(f"{name + end:>28}" for name in names for end in ("", RESTORED))
+        head = "".join(f"{name:>18}{'restored':>10}" for name in names)
         print(f"\n{prior + f', {snr_db:g} dB':14}{head}   lam by each rule")
         rows = []
         for scene, seed in SOME:
-            row, lams = by_rules(scene, seed, snr_db, grid, prior, rules)
+            row, lams = by_rules(scene, seed, snr_db, grid, prior)
             rows.append(row)
             _line(scene, row, "   " + ", ".join(lams))
         _line("mean", np.mean(rows, axis=0))
+    print()
+    for title, errors in ERRORS:
+        for scene, seed in SOME:
+            simulation = radar.simulate_scan(
+                seed, scene=scene, n_freq=10, snr_db=SNR_DB, **errors
+            )
+            scan = replace(simulation.scan, noise=None)
+            found = radar.reconstruct(scan, grid, max_iter=1, progress=False)
+            print(f"l1, wrong: {title}, {scene}: {found.choices['lam']}", flush=True)
 
 
-def by_rules(scene, seed, snr_db, grid, prior, rules):
+def by_rules(scene, seed, snr_db, grid, prior):
     """Return PSNR by each rule, also restored, and the weights."""
     simulation = radar.simulate_scan(seed, scene=scene, n_freq=10, snr_db=snr_db)
     truth, values, lams = simulation.truth(grid), [], []
-    for rule in rules:
-        noise = simulation.scan.noise if rule == "discrepancy" else None
-        scan = replace(simulation.scan, noise=noise)
-        found = radar.reconstruct(scan, grid, prior, lam=rule, progress=False)
+    scan = replace(simulation.scan, noise=None)
+    for rule in (None, best_predicted(scan, grid, prior), "share", "discrepancy"):
+        told = simulation.scan if rule == "discrepancy" else scan
+        found = radar.reconstruct(told, grid, prior, lam=rule, progress=False)
         shown = found.x, radar.restore(found.x, scan, grid)
         values += [metrics.psnr(x, truth, scale="fit") for x in shown]
         lams.append(found.choices["lam"].partition(",")[0])
     return values, lams
 
 
+def best_predicted(scan, grid, prior):
+    """Return the weight of the default's path that predicts receivers best."""
+    problem = radar.imaging_problem(scan, grid, prior)
+    convex = problem.prior.convex
+    return ss.path(
+        problem,
+        choose="held_out",
+        axis=-1,
+        n_lams=11,
+        ratio=2.0**-10,
+        solver=ss.solvers.ProximalGradient(backtracking=True),
+        max_iter=30 if convex else 60,
+        tol=3e-3 if convex else 1e-3,
+        progress=False,
+    ).lam
+
+
 def _line(title, values, end=""):
-    print(f"{title:14}" + "".join(f"{v:28.2f}" for v in values) + end, flush=True)
+    pairs = zip(values[::2], values[1::2], strict=True)
+    print(f"{title:14}" + "".join(f"{x:18.2f}{r:10.2f}" for x, r in pairs) + end)
 
 
 def main(arguments=None):

@@ -95,7 +95,7 @@ def path(
         Axis of the data whose slices (channels, bands) are held out whole, counted
         within ``A.out_shape``; None holds out single entries.
     fraction : float
-        Share held out.
+        Share held out: of the entries or slices with a weight, at least one.
     standard_errors : float
         Takes the largest lam whose mean squared error over the held-out data is within
         so many of its standard errors of the least; 1 is usual where simple solutions
@@ -128,7 +128,7 @@ def path(
     _check_held_out(choose, standard_errors, patience)
     given = lams is not None
     weights = _weights(problem, lams, n_lams, ratio)
-    train, score = _split(problem, choose, axis, fraction, seed)
+    train, score, share = _split(problem, choose, axis, fraction, seed)
     level = tau * (noise or 0.0) * math.sqrt(problem.loss.n_data)
 
     def run(which: Problem, x0: Any) -> Solution:
@@ -145,7 +145,7 @@ def path(
     solutions: list[Solution] = []
     scores: list[float] = []
     spreads: list[float] = []
-    x0 = None
+    x0, worse = None, 0
     for lam in weights:
         solution = run(train.with_lam(lam), x0)
         x0 = solution.x
@@ -157,7 +157,8 @@ def path(
             break
         if choose == "discrepancy" and scores[-1] <= level:
             break
-        if patience and len(scores) - 1 - int(np.argmin(scores)) >= patience:
+        worse = worse + 1 if scores[-1] > min(scores) else 0
+        if patience and worse >= patience:
             break
     result = Path(np.array(weights[: len(scores)]), solutions, np.array(scores))
     source = "the given path" if given else f"{n_lams} weights below lam_max"
@@ -165,14 +166,15 @@ def path(
         return result
     if choose == "discrepancy":
         return _at_discrepancy(result, level, source)
-    least = int(np.argmin(scores))
-    enough = scores[least] ** 2 + standard_errors * spreads[least]
-    index = int(np.argmax(np.square(scores) <= enough))
+    squares = np.square(scores)
+    least = int(np.argmin(squares))
+    enough = squares[least] + standard_errors * spreads[least]
+    index = int(np.argmax(squares <= enough))
     lam = weights[index]
     best = run(problem.with_lam(lam), solutions[index].x)
     if best.status is Status.INTERRUPTED:
         return result
-    why = f"{lam:.4g}, best on {fraction:.0%} held-out data among {source}"
+    why = f"{lam:.4g}, best on {share:.0%} held-out data among {source}"
     if index < least:
         why += f", within {standard_errors:g} standard error(s)"
     return replace(result, best=_noted(best, why), lam=lam)
@@ -257,14 +259,14 @@ def _weights(
 
 def _split(
     problem: Problem, choose: str | None, axis: int | None, fraction: float, seed: int
-) -> tuple[Problem, Any]:
-    """Return the problem to fit, and the score of a solution with its spread.
+) -> tuple[Problem, Any, float]:
+    """Return the problem to fit, the score of a solution, and the share held out.
 
-    The spread is the standard error of the score's square.
+    With the score comes the standard error of its square.
     """
     loss: Any = problem.loss
     if choose != "held_out":
-        return problem, lambda x: (float(loss.misfit(loss.A.forward(x))), 0.0)
+        return problem, lambda x: (float(loss.misfit(loss.A.forward(x))), 0.0), 0.0
     held = _held_out(problem.loss, axis, fraction, seed)
     weights = np.ones(loss.y.shape, real_dtype(problem.x_dtype))
     if loss.weights is not None:
@@ -278,10 +280,13 @@ def _split(
 
     def score(x: Any) -> tuple[float, float]:
         errors = test * abs(loss.A.forward(x) - loss.y) ** 2
-        errors = to_numpy(errors[chosen]).astype(np.float64)
+        errors = to_numpy(errors[chosen])
         return math.sqrt(errors.sum()), math.sqrt(errors.size) * float(errors.std())
 
-    return problem.with_loss(LeastSquares(loss.A, loss.y, kept)), score
+    share = float(
+        np.sum(held & (weights > 0)) / np.sum(np.broadcast_to(weights > 0, held.shape))
+    )
+    return problem.with_loss(LeastSquares(loss.A, loss.y, kept)), score, share
 
 
 def _held_out(loss: Any, axis: int | None, fraction: float, seed: int) -> Any:

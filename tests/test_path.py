@@ -8,6 +8,7 @@ import pytest
 from cases import random
 
 import sparsesolve as ss
+import sparsesolve.paths
 
 NOISE = 0.05
 
@@ -89,6 +90,8 @@ def test_one_standard_error_takes_the_largest_weight_that_predicts_as_well():
     assert wanted < best
     assert (plain.lam, result.lam) == (plain.lams[best], plain.lams[wanted])
     assert "within 1 standard error(s)" in result.best.choices["lam"]
+    assert "standard error" not in plain.best.choices["lam"]
+    assert "best on 29% held-out data" in result.best.choices["lam"]
     np.testing.assert_array_equal(result.scores, plain.scores)
 
 
@@ -103,6 +106,8 @@ def test_slices_without_data_are_not_held_out():
         held = _held_out(loss, -1, 0.1, seed=seed)
         assert held.any(axis=0).sum() == 1
         assert held[0, [2, 7]].any()
+    most = _held_out(loss, -1, 0.9, seed=0)
+    assert most.any(axis=0).sum() == 1
     weights[:, 2] = 0
     loss = ss.LeastSquares(A, loss.y, weights)
     with pytest.raises(ValueError, match="hold out a share of 1 slices"):
@@ -117,6 +122,38 @@ def test_patience_ends_the_path_after_the_best():
     result = ss.path(problem, choose="held_out", fraction=0.3, patience=3)
     assert len(result.lams) == len(result.scores) == best + 4
     assert result.lam == whole.lam
+
+
+def test_patience_waits_for_the_first_weight_that_leaves_something():
+    """Held-out rows that carry most of Aᴴy: the first weights leave 0, all alike."""
+    rng = np.random.default_rng(0)
+    A, x = rng.normal(size=(40, 10)), np.zeros(10)
+    x[2] = 1.0
+    A[np.random.default_rng(0).permutation(40)[:4]] *= 10
+    problem = ss.Problem(ss.LeastSquares(A, A @ x), ss.priors.L1(1.0))
+    options = {"choose": "held_out", "n_lams": 11, "ratio": 2**-10}
+    whole = ss.path(problem, **options)
+    assert whole.scores[0] == whole.scores[2] > whole.scores[-1]
+    result = ss.path(problem, patience=2, **options)
+    assert result.lam == whole.lam
+
+
+def test_the_least_error_is_taken_whatever_its_rounding(monkeypatch):
+    """A square by pow may be below the same by a product."""
+    value = next(
+        v for v in np.random.default_rng(0).uniform(size=100_000) / 2 if v**2 < v * v
+    )
+    problem, _ = sparse_problem()
+    scores = iter([0.9, float(value), 0.95])
+    split = sparsesolve.paths._split
+
+    def scored(*args):
+        train, _, share = split(*args)
+        return train, lambda x: (next(scores), 0.0), share
+
+    monkeypatch.setattr(sparsesolve.paths, "_split", scored)
+    result = ss.path(problem, [0.5, 0.4, 0.3], choose="held_out")
+    assert result.lam == 0.4
 
 
 def test_tau_raises_the_level_of_the_discrepancy():
@@ -199,6 +236,7 @@ def test_an_interrupted_path_ends_and_chooses_nothing(choose, monkeypatch):
         ({"choose": "held_out", "axis": 4}, ValueError, "axis is 4"),
         ({"patience": 2}, ValueError, "patience is for choose='held_out'"),
         ({"standard_errors": 1}, ValueError, "standard_errors is for choose='held"),
+        ({"choose": "held_out", "standard_errors": -1}, ValueError, "standard_errors"),
         ({"choose": "held_out", "patience": 0}, ValueError, "patience is 0"),
     ],
 )

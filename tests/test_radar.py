@@ -200,32 +200,92 @@ def test_known_noise_means_discrepancy():
     assert "where the misfit is within" in solution.choices["lam"]
 
 
-def test_receivers_left_out_choose_where_the_noise_is_unknown(rng):
-    """A weight of theirs predicts them; its image is near that of the known noise."""
-    scan = small_scan()
-    noise = 0.1 * np.sqrt(np.mean(np.abs(scan.data) ** 2))
+def with_noise(scan, rng, level):
+    """Return the scan with noise so many times its root mean square, which is known."""
+    noise = level * np.sqrt(np.mean(np.abs(scan.data) ** 2))
     data = scan.data + noise * noise_like(scan, rng)
-    noisy = replace(scan, data=data.astype(scan.data.dtype))
+    return replace(scan, data=data.astype(scan.data.dtype)), noise
+
+
+def chosen(solution):
+    return float(solution.choices["lam"].partition(",")[0])
+
+
+def predicted(solution):
+    """Return what the choice says of receivers left out, a share."""
+    said = re.search(r"predicts (-?[\d.]+)% of receivers", solution.choices["lam"])
+    return float(said[1]) / 100
+
+
+def test_receivers_left_out_choose_where_the_noise_is_unknown(rng):
+    """By a path of the same weights; near the weight of the known noise."""
+    noisy, noise = with_noise(small_scan(), rng, 0.3)
     held = radar.reconstruct(noisy, GRID)
-    assert "held-out" in held.choices["lam"]
-    share = float(re.search(r"([\d.]+)% of them can be", held.choices["lam"])[1])
-    assert 80 < share < 99.5
+    found = ss.path(
+        radar.imaging_problem(noisy, GRID),
+        choose="held_out",
+        axis=-1,
+        standard_errors=1.0,
+        n_lams=11,
+        ratio=2.0**-10,
+        solver=ss.solvers.ProximalGradient(backtracking=True),
+        max_iter=30,
+        tol=3e-3,
+    )
+    index = list(found.lams).index(found.lam)
+    assert index < found.scores.argmin()
+    assert "best on 20% held-out data" in held.choices["lam"]
+    assert chosen(held) == float(f"{found.lam:.4g}")
+    share = 1 - (found.scores[index] / found.scores[0]) ** 2
+    assert predicted(held) == pytest.approx(share, abs=1e-3)
     again = radar.reconstruct(noisy, GRID, lam="held_out")
     np.testing.assert_array_equal(again.x, held.x)
     known = radar.reconstruct(noisy, GRID, noise=noise, model_error=0)
-    weights = [float(s.choices["lam"].partition(",")[0]) for s in (held, known)]
-    assert 0.2 < weights[0] / weights[1] < 5
+    assert 0.2 < chosen(held) / chosen(known) < 5
 
 
-def test_a_share_is_taken_where_receivers_cannot_be_predicted(rng):
-    scan = small_scan()
-    data = noise_like(scan, rng).astype(scan.data.dtype)
-    noise = replace(scan, data=data)
-    solution = radar.reconstruct(noise, GRID)
-    assert "0.5 of lam_max, as only" in solution.choices["lam"]
+@pytest.mark.parametrize("level", [3.0, 1e3])
+def test_a_share_is_taken_where_receivers_cannot_be_predicted(rng, level, monkeypatch):
+    """Some of them can be, or nothing at all, after which the search ends early."""
+    paths = []
+
+    def watched(*args, **options):
+        paths.append(ss.path(*args, **options))
+        return paths[-1]
+
+    monkeypatch.setattr(radar_weight, "path", watched)
+    noisy, _ = with_noise(small_scan(), rng, level)
+    solution = radar.reconstruct(noisy, GRID)
+    assert "0.5 of lam_max, as " in solution.choices["lam"]
+    assert predicted(solution) < 0.1
     assert solution.x.any()
-    same = radar.reconstruct(noise, GRID, lam="share")
+    assert len(paths[0].lams) < 11
+    same = radar.reconstruct(noisy, GRID, lam="share")
     np.testing.assert_array_equal(solution.x, same.x)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_image_by_default_is_never_empty(seed):
+    """Few data, of which a standard error may reach up to lam_max."""
+    rng = np.random.default_rng(seed)
+    scan = small_scan()
+    few = replace(
+        scan, rx=scan.rx[:3], freq=scan.freq[:1], data=scan.data[:1, :, :3].copy()
+    )
+    solution = radar.reconstruct(with_noise(few, rng, 0.5)[0], GRID)
+    assert solution.x.any()
+
+
+def test_a_weight_is_resumed_by_what_the_choice_says(tmp_path, rng):
+    noisy, _ = with_noise(small_scan(), rng, 0.1)
+    path, options = tmp_path / "state.h5", {"tol": 0}
+    for lam in (None, 0.123456):
+        options["lam"] = lam
+        whole = radar.reconstruct(noisy, GRID, max_iter=12, **options)
+        begun = radar.reconstruct(noisy, GRID, max_iter=4, checkpoint=path, **options)
+        options["lam"] = chosen(begun)
+        again = radar.reconstruct(noisy, GRID, max_iter=12, resume=path, **options)
+        np.testing.assert_array_equal(again.x, whole.x)
 
 
 def test_receivers_that_are_masked_are_not_left_out():
@@ -233,7 +293,7 @@ def test_receivers_that_are_masked_are_not_left_out():
     mask = np.zeros(scan.data.shape, bool)
     mask[:, :, [0, 1, 3]] = True
     few = replace(scan, mask=mask, data=np.where(mask, scan.data, 0))
-    assert "of them can be predicted" in radar.reconstruct(few, GRID).choices["lam"]
+    assert "of receivers left out" in radar.reconstruct(few, GRID).choices["lam"]
     one = replace(scan, mask=mask & (np.cumsum(mask).reshape(mask.shape) == 1))
     assert radar.reconstruct(one, GRID).choices["lam"].endswith("0.5 of lam_max")
     with pytest.raises(ValueError, match="hold out a share of 1 slices"):
@@ -252,7 +312,8 @@ def test_a_silent_receiver_left_out_leaves_the_share():
 def test_transmitters_are_left_out_where_there_is_one_receiver(n_rx):
     scan = small_scan()
     few = replace(scan, rx=scan.rx[:n_rx], data=scan.data[:, :, :n_rx])
-    assert "of them can be predicted" in radar.reconstruct(few, GRID).choices["lam"]
+    who = "transmitters" if n_rx == 1 else "receivers"
+    assert f"% of {who} left out" in radar.reconstruct(few, GRID).choices["lam"]
 
 
 def test_a_checkpoint_resumes_to_the_same_image(tmp_path):
@@ -287,6 +348,18 @@ def test_an_interrupt_while_choosing_lam_is_passed_on(monkeypatch):
 def test_bad_choices_are_one_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         radar.reconstruct(small_scan(), GRID, **options)
+
+
+def test_a_weight_is_one_number():
+    with pytest.raises(TypeError, match=r"lam is an array \(2,\); wanted one number"):
+        radar.reconstruct(small_scan(), GRID, lam=np.array([0.1, 0.2]))
+
+
+def test_a_scan_of_zeros_has_no_weight():
+    silent = small_scan(data=np.zeros((9, 4, 5), "complex64"))
+    for lam in (None, "share"):
+        with pytest.raises(ValueError, match="lam_max is 0"):
+            radar.reconstruct(silent, GRID, lam=lam)
 
 
 # where to look

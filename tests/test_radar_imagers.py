@@ -529,5 +529,6 @@ def test_a_denoiser_images_too():
     assert "lam" not in solution.choices
     explained = NearFieldMIMO.from_scan(scan, GRID)(solution.x)
     assert np.vdot(explained, scan.data).real > 0.1 * np.linalg.norm(scan.data) ** 2
-    with pytest.raises(ValueError, match="has no weight to set"):
-        radar.reconstruct(scan, GRID, prior, lam=1.0)
+    for given in ({"lam": 1.0}, {"noise": 1e-3}, {"snr": 20}):
+        with pytest.raises(ValueError, match="has no weight that it could choose"):
+            radar.reconstruct(scan, GRID, prior, **given)

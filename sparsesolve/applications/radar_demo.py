@@ -187,10 +187,11 @@ def image_scan(
     if not np.any(solution.x):
         why = f"lam {weight} is not below lam_max" if weight else "noise explains all"
         raise ValueError(f"the image of {name} is zero everywhere: {why}")
-    label = f"λ = {weight}" if weight else f"ε = {choices['epsilon'].partition(';')[0]}"
+    shown = f"{float(weight):.4g}" if weight else ""
+    label = f"λ = {shown}" if weight else f"ε = {choices['epsilon'].partition(';')[0]}"
     restored = radar.restore(solution.x, scan, grid, width=beam)
     for what, x in ((prior, solution.x), (f"{prior}, restored", restored)):
-        rows.append(_row(name, f"magnitude-{what}", weight, x, grid, truth, started))
+        rows.append(_row(name, f"magnitude-{what}", shown, x, grid, truth, started))
     picture = plot.volumes(
         {
             "back-projection": first,

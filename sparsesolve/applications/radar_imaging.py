@@ -13,7 +13,7 @@ from sparsesolve.applications.radar_direct import usable_data
 from sparsesolve.applications.radar_grid import check_scene, warn_if_behind
 from sparsesolve.applications.radar_level import DataLevel, data_level
 from sparsesolve.applications.radar_warm_start import warm_start
-from sparsesolve.applications.radar_weight import choose_weight
+from sparsesolve.applications.radar_weight import choose_weight, is_searched
 from sparsesolve.backends import Array, real_dtype
 from sparsesolve.loop import solve
 from sparsesolve.losses import LeastSquares, NoiseBall
@@ -104,10 +104,12 @@ def reconstruct(
     lam : float, "share", "discrepancy" or "held_out", optional
         A weight, or the rule that chooses it: half of lam_max; a weight whose misfit
         is within ε, found by rough solves along decreasing weights, which leave the
-        final misfit at 0.4 to 1 of ε; the one that best predicts receivers (or
-        channels) left out. By default the discrepancy where the noise is known,
-        otherwise held out, or the share where not even a tenth of their energy can
-        be predicted. A prior without a weight, such as a `Denoiser`, takes none.
+        final misfit at 0.4 to 1 of ε; the largest that predicts a tenth of the
+        receivers or channels, left out, within one standard error as well as any
+        (transmitters where there is one receiver, frequencies where there is one
+        channel). By default the discrepancy where the noise is known, otherwise held
+        out, or the share where that weight predicts less than a tenth of their
+        energy. A prior without a weight, such as a `Denoiser`, takes none.
     noise, snr, model_error : float, optional
         The noise's standard deviation or the signal-to-noise ratio in dB, by default
         ``scan.noise``; and what the model cannot explain, by default predicted from
@@ -118,8 +120,8 @@ def reconstruct(
         weights, at most 30 iterations are made for each, or 60 where the prior is not
         convex.
     checkpoint, resume
-        See `sparsesolve.solve`; used where no rule tries several weights, as nothing
-        is kept meanwhile.
+        See `sparsesolve.solve`. While a rule tries several weights nothing is kept;
+        to go on after it, give the weight that it took, as ``choices["lam"]`` says it.
 
     Returns
     -------
@@ -137,9 +139,7 @@ def reconstruct(
     scan = scan.read()
     if form not in _FORMS:
         raise ValueError(f"form is {form!r}; wanted one of {_FORMS}")
-    level = data_level(
-        scan, grid, noise=noise, snr=snr, model_error=model_error, spreading=spreading
-    )
+    told = {"noise": noise, "snr": snr, "model_error": model_error}
     common: dict[str, Any] = {"seed": seed, "progress": progress}
     final = {"max_iter": max_iter, "tol": tol, **common}
     final |= {"checkpoint": checkpoint, "resume": resume}
@@ -147,6 +147,7 @@ def reconstruct(
     if scan.steps:
         noted["steps"] = "; ".join(scan.steps)
     if form == "noise_ball":
+        level = data_level(scan, grid, spreading=spreading, **told)
         radius = _radius(level, lam)
         noted["epsilon"] = f"{radius:.4g}; {level.why}" if level else ""
         problem = imaging_problem(scan, grid, prior, spreading=spreading, radius=radius)
@@ -154,19 +155,19 @@ def reconstruct(
         return replace(solution, choices={**solution.choices, **noted})
     problem = imaging_problem(scan, grid, prior, spreading=spreading)
     if problem.prior.lam is None:
-        if lam is not None:
-            raise ValueError(f"lam is {lam!r}; {problem.prior!r} has no weight to set")
+        _refuse_weight(problem.prior, lam=lam, **told)
         solution = solve(problem, solver, **final)
         return replace(solution, choices={**solution.choices, **noted})
+    level = data_level(scan, grid, spreading=spreading, **told)
     fast = solver is None and problem.prior.has_prox
     if fast:
         # as few iterations as with the step 1/‖A‖², whose norm costs dozens more
         solver = ProximalGradient(backtracking=True)
         noted["solver"] = f"{solver!r}, for one prior with a prox"
-    if resume is not None and lam in (None, "discrepancy", "held_out"):
+    if resume is not None and is_searched(lam):
         raise ValueError(
-            f"lam is {lam!r}; resume needs the weight that was begun with, which "
-            "choices['lam'] says"
+            f"lam is {lam!r}; resume needs the weight that was begun with, as "
+            "choices['lam'] or the message of the interruption says it"
         )
     weight, why, x0 = choose_weight(problem, lam, level, {"solver": solver, **common})
     if x0 is None and fast and resume is None:
@@ -251,6 +252,15 @@ def _prior(prior: str | Prior, grid: Grid) -> Any:
         f"prior is {prior!r}; wanted 'l1', 'l1+tv', 'tv', 'group' or a Prior such as "
         "L1(1.0)"
     )
+
+
+def _refuse_weight(prior: Prior, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is {value!r}; {prior!r} has no weight that it could choose: "
+                "wanted none, or form='noise_ball'"
+            )
 
 
 def _radius(level: DataLevel | None, lam: float | str | None) -> float:

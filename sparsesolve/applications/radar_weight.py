@@ -12,9 +12,9 @@ from sparsesolve.applications.radar_level import DataLevel
 from sparsesolve.backends import Array
 from sparsesolve.paths import Path, path
 from sparsesolve.problem import Problem
-from sparsesolve.solution import Solution, Status
+from sparsesolve.solution import Solution
 
-__all__ = ["choose_weight"]
+__all__ = ["choose_weight", "is_searched"]
 
 LAM_SHARE = 0.5
 """Share of lam_max that is taken where neither the noise nor receivers left out tell a
@@ -26,7 +26,8 @@ LEAST_PREDICTED = 0.1
 choose its weight. Simulated scans have 0.4 (antennas 2 mm off) to 0.98, breast phantoms
 at most 0.013 (benchmarks/RADAR.md)."""
 
-_RULES = "share", "discrepancy", "held_out"
+_SEARCHED = "discrepancy", "held_out"
+_RULES = "share", *_SEARCHED
 # From lam_max to a thousandth of it, each half of the one before. On the way an image
 # need only be good enough to begin the next with; where the prior is not convex, as the
 # total variation of magnitudes, a better one leads to a better image in the end (1 dB).
@@ -37,6 +38,17 @@ _CAREFUL: dict[str, Any] = {"max_iter": 60, "tol": 1e-3}
 _PATIENCE = 2
 # Of the level: what a solve to convergence may add to a rough one's misfit.
 _MARGIN = 0.95
+
+
+_AXES = {
+    2: ("frequencies", "channels"),
+    3: ("frequencies", "transmitters", "receivers"),
+}
+
+
+def is_searched(lam: Any) -> bool:
+    """Return whether several weights are tried to find the one that `lam` asks for."""
+    return lam is None or (isinstance(lam, str) and lam in _SEARCHED)
 
 
 def choose_weight(
@@ -65,6 +77,9 @@ def choose_weight(
     KeyboardInterrupt
         Interrupted, when nothing is kept.
     """
+    if not (lam is None or isinstance(lam, str)):
+        weight = checks.positive_number("lam", lam)
+        return weight, f"{weight!r}, given", None
     if lam == "discrepancy" or (lam is None and level is not None):
         return _at_discrepancy(problem, level, rough)
     if lam is None:
@@ -74,14 +89,14 @@ def choose_weight(
         return weight, why, x
     if lam == "share":
         return *_share(problem), None
-    if isinstance(lam, str):
-        raise ValueError(f"lam is {lam!r}; wanted a number > 0 or one of {_RULES}")
-    weight = checks.positive("lam", lam)
-    return weight, f"{weight:.4g}, given", None
+    raise ValueError(f"lam is {lam!r}; wanted a number > 0 or one of {_RULES}")
 
 
 def _share(problem: Problem) -> tuple[float, str]:
-    weight = _shown(LAM_SHARE * problem.lam_max())
+    top = problem.lam_max()
+    if top == 0:
+        raise ValueError("lam_max is 0, as Aᴴy is: x = 0 is the solution for any lam")
+    weight = _shown(LAM_SHARE * top)
     return weight, f"{weight:g}, {LAM_SHARE:g} of lam_max"
 
 
@@ -97,7 +112,7 @@ def _at_discrepancy(
     found, best, lam = _path(
         problem, rough, choose="discrepancy", noise=level.per_datum
     )
-    if len(found.lams) < 2:
+    if len(found.lams) < 2:  # rounding: the level is a hair below ‖y‖
         return lam, best.choices["lam"], best.x
     weight = _shown(_between(found, _MARGIN * level.radius))
     why = f"{weight:g}, where the misfit is within {level.radius:.3g} ({level.why})"
@@ -113,37 +128,35 @@ def _held_out_or_share(
     weight, why, x, predicted = _held_out(problem, rough)
     if predicted >= LEAST_PREDICTED:
         return weight, why, x
-    weight, why = _share(problem)
-    why += f", as only {predicted:.1%} of channels left out can be predicted"
-    return weight, why, None
+    weight, share = _share(problem)
+    return weight, f"{share}, as {why}", None
 
 
 def _held_out(
     problem: Problem, rough: dict[str, Any]
 ) -> tuple[float, str, Array, float]:
-    """Return a weight, why, a rough image, and what of the energy is predicted."""
+    """Return a weight, why, a rough image, and the share of energy that it predicts."""
     axes = _divisible(problem.loss)
+    axis = axes[-1] if axes else -1
     found, best, lam = _path(
         problem,
         rough,
         choose="held_out",
-        axis=axes[-1] if axes else -1,
+        axis=axis,
         standard_errors=1.0,
         patience=_PATIENCE,
     )
     # the first weight leaves (next to) nothing of the image
-    first, nearest = float(found.scores[0]), float(found.scores.min())
-    predicted = 1 - (nearest / first) ** 2 if first else 0.0
+    first, reached = found.scores[0], found.scores[list(found.lams).index(lam)]
+    predicted = 1 - float(reached / first) ** 2 if first else 0.0
     weight, why = _shown(lam), best.choices["lam"].partition(", ")[2]
-    why = f"{weight:g}, {why}; {predicted:.1%} of them can be predicted"
+    names = _AXES[len(problem.A.out_shape)]
+    why = f"{weight:g}, {why}, predicts {predicted:.1%} of {names[axis]} left out"
     return weight, why, best.x, predicted
 
 
 def _divisible(loss: Any) -> list[int]:
-    """Return the axes along which the data in use have two slices or more.
-
-    They are of frequencies, transmitters and receivers, or of frequencies and channels.
-    """
+    """Return the axes along which the data in use have two slices or more."""
     shape = loss.A.out_shape
     used = np.ones(shape, bool) if loss.weights is None else loss.weights > 0
     axes = range(len(shape))
@@ -160,7 +173,7 @@ def _path(
     accuracy = _ROUGH if problem.prior.convex else _CAREFUL
     found = path(problem, n_lams=_N_LAMS, ratio=_RATIO, **accuracy, **rough, **options)
     best = found.best
-    if best is None or found.lam is None or best.status is Status.INTERRUPTED:
+    if best is None or found.lam is None:
         raise KeyboardInterrupt(
             "interrupted while lam was being chosen, of which nothing is kept; give "
             "lam as a number or as 'share' to have a state to go on from"
