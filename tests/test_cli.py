@@ -125,7 +125,7 @@ def test_reconstruct_writes_solution_picture_and_metrics(scan_file, tmp_path, ca
     assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
     solution = ss.load(out / "bench_l1.h5")
     assert solution.x.shape == (6, 6, 6)
-    assert "best on 10% held-out data" in solution.choices["lam"]
+    assert "best on 25% held-out data" in solution.choices["lam"]
     assert "checkpoint" not in solution.choices
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -138,7 +138,7 @@ def test_reconstruct_writes_solution_picture_and_metrics(scan_file, tmp_path, ca
     assert np.linalg.norm(np.array(found) - [20, -20, 400]) < 18
     seen = capsys.readouterr()
     assert "magnitude-l1" in seen.out
-    assert "best on 10% held-out data" in seen.err
+    assert "best on 25% held-out data" in seen.err
 
 
 def test_a_second_run_replaces_its_rows_and_keeps_others(tmp_path):

@@ -244,8 +244,10 @@ def test_receivers_left_out_choose_where_the_noise_is_unknown(rng):
     assert 0.2 < chosen(held) / chosen(known) < 5
 
 
-@pytest.mark.parametrize("level", [3.0, 1e3])
-def test_a_share_is_taken_where_receivers_cannot_be_predicted(rng, level, monkeypatch):
+@pytest.mark.parametrize(("level", "least"), [(1.75, 0.05), (1e3, 0.0)])
+def test_a_share_is_taken_where_receivers_cannot_be_predicted(
+    rng, level, least, monkeypatch
+):
     """Some of them can be, or nothing at all, after which the search ends early."""
     paths = []
 
@@ -257,7 +259,7 @@ def test_a_share_is_taken_where_receivers_cannot_be_predicted(rng, level, monkey
     noisy, _ = with_noise(small_scan(), rng, level)
     solution = radar.reconstruct(noisy, GRID)
     assert "0.5 of lam_max, as " in solution.choices["lam"]
-    assert predicted(solution) < 0.1
+    assert least <= predicted(solution) < 0.1
     assert solution.x.any()
     assert len(paths[0].lams) < 11
     same = radar.reconstruct(noisy, GRID, lam="share")

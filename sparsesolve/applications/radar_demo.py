@@ -184,10 +184,10 @@ def image_scan(
     # the checkpoint goes once all else is written, and the note of it with it
     choices = {k: v for k, v in solution.choices.items() if k != "checkpoint"}
     solution = replace(solution, choices=choices)
-    if not np.any(solution.x):
-        why = f"lam {weight} is not below lam_max" if weight else "noise explains all"
-        raise ValueError(f"the image of {name} is zero everywhere: {why}")
     shown = f"{float(weight):.4g}" if weight else ""
+    if not np.any(solution.x):
+        why = f"lam {shown} is not below lam_max" if weight else "noise explains all"
+        raise ValueError(f"the image of {name} is zero everywhere: {why}")
     label = f"λ = {shown}" if weight else f"ε = {choices['epsilon'].partition(';')[0]}"
     restored = radar.restore(solution.x, scan, grid, width=beam)
     for what, x in ((prior, solution.x), (f"{prior}, restored", restored)):
