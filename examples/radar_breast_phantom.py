@@ -1,4 +1,4 @@
-"""A measured microwave scan of a breast phantom: its tumour, found and measured.
+"""A measured microwave scan of a breast phantom, imaged with and without a prior.
 
 Needs the MERIT scans; says where to get them if they are not found. A second argument
 names another phantom: B0_P5, or B10E_P3 and B10E_P5, whose tissue is not homogeneous
@@ -12,6 +12,7 @@ import sparsesolve as ss
 from sparsesolve.applications import radar
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+out.mkdir(parents=True, exist_ok=True)
 name = sys.argv[2] if len(sys.argv) > 2 else "B0_P3"
 folder = ss.data.find("merit")
 # The same phantom turned by 36 degrees: the difference is free of antenna coupling and

@@ -14,6 +14,7 @@ import sparsesolve as ss
 from sparsesolve.applications import radar
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+out.mkdir(parents=True, exist_ok=True)
 side = np.linspace(-0.12, 0.12, 13)  # m
 places = [(x, y, 0.0) for x in side for y in side]
 freq = np.linspace(6e9, 10e9, 31)  # Hz

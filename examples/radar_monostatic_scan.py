@@ -13,6 +13,7 @@ import sparsesolve as ss
 from sparsesolve.applications import radar
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+out.mkdir(parents=True, exist_ok=True)
 n = int(sys.argv[2]) if len(sys.argv) > 2 else 101
 side = np.linspace(-0.15, 0.15, n)  # m
 x, y = np.meshgrid(side, side, indexing="ij")

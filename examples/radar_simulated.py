@@ -11,6 +11,7 @@ import sparsesolve as ss
 from sparsesolve.applications import radar
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+out.mkdir(parents=True, exist_ok=True)
 simulation = radar.simulate_scan(3, scene="letters", n_freq=15, snr_db=30)
 scan, grid = simulation.scan, radar.reference_grid()
 print(radar.design(scan.tx, scan.rx, scan.freq, grid=grid))

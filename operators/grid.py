@@ -82,6 +82,11 @@ class Grid:
                 f"extent is {extent} and spacing {spacing}; wanted an extent >= 0 and "
                 "a spacing > 0"
             )
+        if np.any((sides > 0) & (steps > 10 * sides)):
+            raise ValueError(
+                f"spacing is {spacing} m for an extent of {extent} m; is it in mm? "
+                "wanted m, at most the extent"
+            )
         half = np.rint(sides / steps) / 2
         return cls(
             *(

@@ -60,9 +60,17 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(
-        signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT)
-    )
+
+    def end(*_: object) -> None:
+        # as it is in jobs that a script starts with "&"
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            raise KeyboardInterrupt(
+                "ended by SIGTERM at once, as SIGINT is ignored; a checkpoint that was "
+                "written before is kept"
+            )
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

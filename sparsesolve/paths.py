@@ -161,7 +161,7 @@ def path(
         if patience and worse >= patience:
             break
     result = Path(np.array(weights[: len(scores)]), solutions, np.array(scores))
-    source = "the given path" if given else f"{n_lams} weights below lam_max"
+    source = "the given path" if given else f"{n_lams} weights from lam_max down"
     if choose is None:
         return result
     if choose == "discrepancy":
@@ -174,9 +174,12 @@ def path(
     best = run(problem.with_lam(lam), solutions[index].x)
     if best.status is Status.INTERRUPTED:
         return result
-    why = f"{lam:.4g}, best on {share:.0%} held-out data among {source}"
+    best_of = f"best on {share:.0%} held-out data among {source}"
     if index < least:
-        why += f", within {standard_errors:g} standard error(s)"
+        best_of = (
+            f"the largest within {standard_errors:g} standard error(s) of the {best_of}"
+        )
+    why = f"{lam:.4g}, {best_of}"
     return replace(result, best=_noted(best, why), lam=lam)
 
 

@@ -313,16 +313,12 @@ def test_an_interrupt_is_130_with_its_message(scan_file, tmp_path, capsys, monke
     assert "interrupted; nothing was kept" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM to catch on Windows")
-def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
-    out = tmp_path / "out"
+def ended_by_sigterm(scan_file, checkpoint, **popen):
+    """Run until there is a checkpoint, then end it; return what it said."""
     command = [sys.executable, "-m", "sparsesolve.cli", "reconstruct", str(scan_file)]
-    options = [*VOLUME, "--spacing", "0.02", "--tol", "0", "--max-iter", "100000000"]
-    options += ["--lam", "share"]
-    checkpoint = out / "bench_l1.checkpoint.h5"
-    running = subprocess.Popen(
-        [*command, "--out", str(out), *options], stderr=subprocess.PIPE, text=True
-    )
+    command += [*VOLUME, "--spacing", "0.02", "--tol", "0", "--max-iter", "100000000"]
+    command += ["--lam", "share", "--out", str(checkpoint.parent)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **popen)
     try:
         # Kernels may have to be compiled first, on a machine with other things to do.
         deadline = time.monotonic() + 180
@@ -333,9 +329,30 @@ def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
     finally:
         running.kill()
     assert running.returncode == 130, errors
-    again = re.search(f"--lam ([0-9.]+) --resume {checkpoint}", errors.splitlines()[-1])
-    assert again, errors
     assert "Traceback" not in errors
+    return errors.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM to catch on Windows")
+def test_sigterm_ends_a_job_whose_sigint_is_ignored(scan_file, tmp_path):
+    """As of a job that a script starts with "&"."""
+    checkpoint = tmp_path / "bench_l1.checkpoint.h5"
+    said = ended_by_sigterm(
+        scan_file,
+        checkpoint,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert "ended by SIGTERM at once" in said
+    assert checkpoint.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM to catch on Windows")
+def test_sigterm_keeps_a_checkpoint_that_resumes(scan_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    checkpoint = out / "bench_l1.checkpoint.h5"
+    said = ended_by_sigterm(scan_file, checkpoint)
+    again = re.search(f"--lam ([0-9.]+) --resume {checkpoint}", said)
+    assert again, said
     assert [p.name for p in out.iterdir()] == [checkpoint.name]
     resume = ("--lam", again[1], "--resume", str(checkpoint), "--max-iter")
     assert image(scan_file, out, *resume, "1") == 2

@@ -87,7 +87,7 @@ def test_every_prior_leaves_a_line_of_its_own(file, tmp_path, capsys):
     for prior in ("kronecker-sbl", "sbl"):
         assert float(rows[prior]["nmse"]) < 0.01
     assert rows["l1"]["log_evidence"] == ""
-    assert "the largest of 20 weights below lam_max" in capsys.readouterr().err
+    assert "the largest of 20 weights from lam_max down" in capsys.readouterr().err
     solution = ss.load(tmp_path / "uplink_l1.h5")
     assert solution.posterior is None
     measurement = ss.load(file)

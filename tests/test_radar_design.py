@@ -289,6 +289,12 @@ def test_a_grid_too_large_is_refused_before_its_voxels_are_counted():
         radar.reconstruct(scan, grid, snr=30)
 
 
+def test_a_box_of_voxels_in_mm_is_refused():
+    with pytest.raises(ValueError, match=r"spacing is 10 m for an extent of .* in mm"):
+        ss.Grid.box((0, 0, 0.3), (0.2, 0.2, 0.16), 10)
+    assert ss.Grid.box((0, 0, 0.3), (0.2, 0, 0.16), 0.01).shape == (21, 1, 17)
+
+
 def test_a_spacing_in_mm_is_refused():
     scan = radar.simulate_scan(n_freq=2).scan
     with pytest.raises(ValueError, match=r"spacing is 10 m, more than .* is it in mm"):

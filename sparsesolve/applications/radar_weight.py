@@ -128,8 +128,8 @@ def _held_out_or_share(
     weight, why, x, predicted = _held_out(problem, rough)
     if predicted >= LEAST_PREDICTED:
         return weight, why, x
-    weight, share = _share(problem)
-    return weight, f"{share}, as {why}", None
+    held_out, (weight, share) = why, _share(problem)
+    return weight, f"{share}, as held-out data would choose {held_out}", None
 
 
 def _held_out(
