@@ -24,7 +24,7 @@ know, the best weight for those would be lam_max itself, an empty image."""
 LEAST_PREDICTED = 0.1
 """Share of the energy of receivers left out that an image must predict, for these to
 choose its weight. Simulated scans have 0.92 to 0.99, 0.5 with antennas 2 mm off, breast
-phantoms at most 0.013 (benchmarks/RADAR.md)."""
+phantoms 0.00 (benchmarks/RADAR.md)."""
 
 _SEARCHED = "discrepancy", "held_out"
 _RULES = "share", *_SEARCHED
