@@ -15,9 +15,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from numba import get_num_threads, njit, prange  # noqa: TID253 - only kernels come here
-from numba.core import event  # noqa: TID253 - as above
-from numba.extending import intrinsic  # noqa: TID253 - as above
+from numba import get_num_threads, njit, prange
+from numba.core import event
+from numba.extending import intrinsic
 
 __all__ = ["claim", "get_num_threads", "njit", "prange"]
 

@@ -13,8 +13,8 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from numba import types  # noqa: TID253 - only kernels come here
-from numba.extending import (  # noqa: TID253
+from numba import types
+from numba.extending import (
     intrinsic,
     lower_builtin,
     models,

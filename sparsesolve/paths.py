@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsesolve import checks
 from sparsesolve.backends import Array, real_dtype, to_device, to_numpy
@@ -241,6 +242,26 @@ def _check_held_out(
             raise ValueError(f"{name} is for choose='held_out'; choose is {choose!r}")
 
 
+def largest_lam(problem: Problem) -> float:
+    """Return ``problem.lam_max()``; refuse data to which no weight matters."""
+    top = float(problem.lam_max())
+    if top == 0:
+        raise ValueError("lam_max is 0, as Aᴴy is: x = 0 is the solution for any lam")
+    return top
+
+
+def usable_slices(loss: Any, axis: int | None) -> NDArray[np.intp]:
+    """Return the slices of the data along an axis, or the entries, with a weight."""
+    shape = loss.A.out_shape
+    used = np.ones(shape, bool)
+    if loss.weights is not None:
+        used = np.broadcast_to(to_numpy(loss.weights) > 0, shape)
+    if axis is None:
+        return np.flatnonzero(used)
+    slices = np.moveaxis(used, axis, 0).reshape(shape[axis], -1)
+    return np.flatnonzero(slices.any(axis=1))
+
+
 def _weights(
     problem: Problem, lams: Sequence[float] | None, n_lams: int, ratio: float
 ) -> list[float]:
@@ -254,9 +275,7 @@ def _weights(
     checks.positive_int("n_lams", n_lams)
     if not 0 < ratio < 1:
         raise ValueError(f"ratio is {ratio}; wanted a number between 0 and 1")
-    top = problem.lam_max()
-    if top == 0:
-        raise ValueError("lam_max is 0, as Aᴴy is: x = 0 is the solution for any lam")
+    top = largest_lam(problem)
     return [float(lam) for lam in np.geomspace(top, ratio * top, n_lams)]
 
 
@@ -300,20 +319,13 @@ def _held_out(loss: Any, axis: int | None, fraction: float, seed: int) -> Any:
     rng = np.random.default_rng(seed)
     if axis is not None and not -len(shape) <= axis < len(shape):
         raise ValueError(f"axis is {axis}; the data have shape {shape}")
-    used = np.ones(shape, bool)
-    if loss.weights is not None:
-        used = np.broadcast_to(to_numpy(loss.weights) > 0, shape)
-    if axis is None:
-        slices = used.reshape(-1, 1)
-    else:
-        slices = np.moveaxis(used, axis, 0).reshape(shape[axis], -1)
-    usable = np.flatnonzero(slices.any(axis=1))
+    usable = usable_slices(loss, axis)
     if usable.size < 2:
         raise ValueError(
             f"cannot hold out a share of {usable.size} slices of data {shape}"
         )
     n = min(usable.size - 1, max(1, round(fraction * usable.size)))
-    chosen = np.zeros(len(slices), bool)
+    chosen = np.zeros(math.prod(shape) if axis is None else shape[axis], bool)
     chosen[usable[rng.permutation(usable.size)[:n]]] = True
     if axis is None:
         return chosen.reshape(shape)

@@ -10,7 +10,7 @@ import numpy as np
 from sparsesolve import checks
 from sparsesolve.applications.radar_level import DataLevel
 from sparsesolve.backends import Array
-from sparsesolve.paths import Path, path
+from sparsesolve.paths import Path, largest_lam, path, usable_slices
 from sparsesolve.problem import Problem
 from sparsesolve.solution import Solution
 
@@ -93,10 +93,7 @@ def choose_weight(
 
 
 def _share(problem: Problem) -> tuple[float, str]:
-    top = problem.lam_max()
-    if top == 0:
-        raise ValueError("lam_max is 0, as Aᴴy is: x = 0 is the solution for any lam")
-    weight = _shown(LAM_SHARE * top)
+    weight = _shown(LAM_SHARE * largest_lam(problem))
     return weight, f"{weight:g}, {LAM_SHARE:g} of lam_max"
 
 
@@ -157,13 +154,8 @@ def _held_out(
 
 def _divisible(loss: Any) -> list[int]:
     """Return the axes along which the data in use have two slices or more."""
-    shape = loss.A.out_shape
-    used = np.ones(shape, bool) if loss.weights is None else loss.weights > 0
-    axes = range(len(shape))
-    others = (tuple(j for j in axes if j != i) for i in axes)
-    return [
-        i for i, along in zip(axes, others, strict=True) if used.any(along).sum() > 1
-    ]
+    axes = range(len(loss.A.out_shape))
+    return [axis for axis in axes if usable_slices(loss, axis).size > 1]
 
 
 def _path(
